@@ -62,9 +62,22 @@ impl AtomicFile {
     /// # Errors
     /// The disk is full or cannot be written; the path then still has its old content.
     pub fn finish(self) -> io::Result<()> {
+        self.finish_at(None)
+    }
+
+    /// Finishes like [`finish`](Self::finish), with another path in the same directory: for a name that depends on the content.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn finish_as(self, path: &Path) -> io::Result<()> {
+        self.finish_at(Some(path))
+    }
+
+    fn finish_at(self, name: Option<&Path>) -> io::Result<()> {
         match self.target {
             Target::Direct(mut file) => file.flush(),
             Target::Replaced(file, temporary, path) => {
+                let path = name.map_or(path, Path::to_path_buf);
                 let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
                 // Without a sync, the rename could reach the disk before the content.
                 file.sync_all()?;

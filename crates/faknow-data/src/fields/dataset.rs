@@ -1,7 +1,7 @@
 //! A dataset of named fields, each stored as one compact column.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use tch::Tensor;
@@ -13,7 +13,9 @@ use super::further_texts::FurtherText;
 use crate::column::Column;
 use crate::fingerprint::Fingerprint;
 use crate::graph::{NewsColumn, TreeColumn};
-use crate::text::{NGramColumn, NGramEncoder, Padding, SubwordColumn, WordColumn};
+use crate::text::{
+    EncodedColumn, EncodedStore, NGramColumn, NGramEncoder, Padding, SubwordColumn, TextKey, WordColumn,
+};
 use crate::{Dataset, Error, Result};
 
 /// Samples with named fields: texts, propagation trees, domains, features. Batches have the same fields.
@@ -52,6 +54,8 @@ pub(super) struct Columns {
     pub(super) ids: Arc<Vec<String>>,
     pub(super) words: Option<Arc<WordColumn>>,
     pub(super) subwords: Option<Arc<SubwordColumn>>,
+    /// The output of an encoder for the subwords, which batches have instead of them.
+    pub(super) encoded: Option<Arc<EncodedColumn>>,
     /// Weighted n-grams of the words, which batches have instead of them.
     pub(super) ngrams: Option<Arc<NGramColumn>>,
     pub(super) trees: Option<Arc<TreeColumn>>,
@@ -153,6 +157,41 @@ impl FieldDataset {
         };
         self.columns.ngrams = Some(Arc::new(NGramColumn::encode(words, encoder)?));
         Ok(self)
+    }
+
+    /// Adds the output of an encoder for the subwords, which batches then have instead of them. The content of the dataset and its
+    /// [`fingerprint`](Dataset::fingerprint) remain the same.
+    ///
+    /// # Errors
+    /// [`Error::Dataset`]: the dataset has no subwords, or the store lacks a text; [`Error::Io`]: tokens cannot be read.
+    pub fn with_encoded(mut self, store: &EncodedStore) -> Result<Self> {
+        let Some(subwords) = &self.columns.subwords else {
+            return Err(Error::Dataset("encoded texts: expected a dataset of subwords".to_owned()));
+        };
+        let keys = (0..self.columns.n_rows).map(|row| Ok(TextKey::new(&*subwords.row(row)?)));
+        let Some(column) = store.column(keys)? else {
+            return Err(Error::Dataset("encoded texts: expected all texts, some are missing".to_owned()));
+        };
+        self.columns.encoded = Some(Arc::new(column));
+        Ok(self)
+    }
+
+    /// Returns the samples whose subwords a store lacks, one per text; of a subset, those of the complete dataset.
+    ///
+    /// # Errors
+    /// [`Error::Dataset`]: the dataset has no subwords; [`Error::Io`]: tokens cannot be read.
+    pub fn not_encoded(&self, store: &EncodedStore) -> Result<Self> {
+        let Some(subwords) = &self.columns.subwords else {
+            return Err(Error::Dataset("encoded texts: expected a dataset of subwords".to_owned()));
+        };
+        let (mut rows, mut seen) = (Vec::new(), HashSet::new());
+        for row in 0..self.columns.n_rows {
+            let key = TextKey::new(&*subwords.row(row)?);
+            if !store.contains(&key) && seen.insert(key) {
+                rows.push(row as u32);
+            }
+        }
+        Ok(Self { rows: Some(rows.into()), ..self.clone() })
     }
 
     /// Returns the samples at `indices`, in that order; all columns are shared, not copied.
@@ -339,10 +378,12 @@ impl Dataset for FieldDataset {
         let texts =
             columns.texts.iter().map(|(name, text)| Ok((name.clone(), text.collate(&rows, self.padding)?)));
         let words = columns.words.as_ref().filter(|_| columns.ngrams.is_none());
+        let subwords = columns.subwords.as_ref().filter(|_| columns.encoded.is_none());
         Ok(FieldBatch {
             labels: labels.map(|labels| Tensor::f_from_slice(&labels)).transpose()?,
             words: words.map(|words| words.collate(&rows, self.padding)).transpose()?,
-            subwords: columns.subwords.as_ref().map(|subwords| subwords.collate(&rows)).transpose()?,
+            subwords: subwords.map(|subwords| subwords.collate(&rows)).transpose()?,
+            encoded: columns.encoded.as_ref().map(|encoded| encoded.collate(&rows)).transpose()?,
             ngrams: columns.ngrams.as_ref().map(|ngrams| ngrams.collate(&rows)).transpose()?,
             trees: columns.trees.as_ref().map(|trees| trees.collate(&rows)).transpose()?,
             news: columns.news.as_ref().map(|news| news.collate(&rows)),

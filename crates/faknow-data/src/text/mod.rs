@@ -4,6 +4,7 @@ mod ascii;
 mod column_writer;
 mod embeddings;
 mod encoded;
+mod encoded_store;
 mod fasttext;
 mod interner;
 mod ngram_column;
@@ -38,6 +39,7 @@ mod words;
 
 pub use embeddings::{WordVectors, load_vectors, read_vectors};
 pub use encoded::Encoded;
+pub use encoded_store::{EncodedStore, EncodedWriter};
 pub use ngram_encoder::{NGramEncoder, NGramMatch, NGramOptions};
 pub use ngrams::NGrams;
 #[cfg(not(feature = "subwords"))]
@@ -52,6 +54,7 @@ pub use tokens::TokenStorage;
 pub use vocab::{PADDING, UNKNOWN, Vocab, VocabBuilder, VocabOptions};
 pub use words::Words;
 
+pub(crate) use encoded_store::{EncodedColumn, TextKey};
 pub(crate) use interner::Interner;
 pub(crate) use ngram_column::NGramColumn;
 pub(crate) use subword_column::{SubwordColumn, SubwordIds};

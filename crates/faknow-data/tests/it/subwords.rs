@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use faknow_data::text::{SubwordTokenizer, TokenStorage};
+use faknow_data::text::{EncodedStore, SubwordTokenizer, TokenStorage};
 use faknow_data::{Dataset, FieldDataset, NodeFeatureKind, Record};
 use serde_json::Value;
+use tch::Tensor;
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/subwords").join(name)
@@ -121,4 +122,65 @@ fn datasets_of_subwords_are_the_same_in_memory_in_a_file_and_saved() {
     let loaded = FieldDataset::load(dir.path().join("data"), &TokenStorage::default()).unwrap();
     assert_eq!(loaded.fingerprint(), data.fingerprint());
     assert!(loaded.has_subwords() && !loaded.has_words());
+}
+
+#[test]
+fn encoded_texts_are_stored_shared_and_checked() {
+    let tokenizer = SubwordTokenizer::load(golden("bert")).unwrap();
+    let texts = ["The moon", "Rain", "The moon", ""];
+    let records = || texts.iter().map(|text| Ok(Record::new(*text).with_label(1)));
+    let data = FieldDataset::from_subwords(records(), &tokenizer, None, &TokenStorage::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = EncodedStore::open(dir.path(), 3).unwrap();
+    let missing = data.not_encoded(&store).unwrap();
+    assert_eq!(missing.n_samples(), 3);
+    assert!(data.clone().with_encoded(&store).is_err());
+    let vectors = |ids: &[u32]| {
+        let values: Vec<f32> = ids.iter().flat_map(|&id| [id as f32, 0.5, -1.0]).collect();
+        Tensor::from_slice(&values).view([-1, 3])
+    };
+    // In two files, as after an interruption.
+    for range in [0..1, 1..3] {
+        let mut writer = store.writer().unwrap();
+        for index in range {
+            let ids = missing.tokens(index).unwrap();
+            writer.push(&ids, &vectors(&ids)).unwrap();
+        }
+        store.add(writer).unwrap();
+    }
+    let check = |store: &EncodedStore| {
+        let encoded = data.clone().with_encoded(store).unwrap();
+        assert_eq!(encoded.fingerprint(), data.fingerprint());
+        let batch = encoded.subset(&[3, 2, 1]).unwrap().batch(&[0, 1]).unwrap();
+        assert!(batch.subwords.is_none());
+        let encoded = batch.encoded.unwrap();
+        let ids = data.tokens(2).unwrap();
+        assert_eq!(Vec::<i64>::try_from(&encoded.lengths).unwrap(), [2, ids.len() as i64]);
+        assert_eq!(encoded.vectors.get(1), vectors(&ids));
+        assert_eq!(
+            encoded.vectors.get(0).narrow(0, 2, ids.len() as i64 - 2).abs().max().double_value(&[]),
+            0.0
+        );
+    };
+    check(&store);
+    check(&EncodedStore::open(dir.path(), 3).unwrap());
+    assert_eq!(EncodedStore::open(dir.path(), 3).unwrap().n_texts(), 3);
+    // A changed byte and a truncated file are noticed; vectors of another size are foreign.
+    let files = || {
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().path()).collect();
+        files.sort();
+        files
+    };
+    assert_eq!(files().len(), 2);
+    let mut content = std::fs::read(&files()[0]).unwrap();
+    content[5] ^= 1;
+    std::fs::remove_file(&files()[0]).unwrap();
+    std::fs::write(dir.path().join("a.vectors"), &content).unwrap();
+    std::fs::write(dir.path().join("b.vectors"), &content[..content.len() - 9]).unwrap();
+    std::fs::write(dir.path().join("c.vectors"), "").unwrap();
+    assert!(EncodedStore::open(dir.path(), 3).unwrap().n_texts() < 3);
+    assert_eq!(files().len(), 1);
+    assert_eq!(EncodedStore::open(dir.path(), 4).unwrap().n_texts(), 0);
+    assert_eq!(files().len(), 0);
 }

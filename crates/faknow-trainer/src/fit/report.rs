@@ -28,6 +28,21 @@ pub struct FitReport {
     pub profile: Profile,
 }
 
+impl FitReport {
+    /// Creates the report of a fit in this directory that was interrupted before it started.
+    pub fn not_started(run_dir: PathBuf) -> Self {
+        Self {
+            stop_reason: StopReason::Interrupted,
+            best: None,
+            weights: FinalWeights::Last,
+            history: History::default(),
+            run_dir: Some(run_dir),
+            seconds: 0.0,
+            profile: Profile::default(),
+        }
+    }
+}
+
 /// The weights that a model has after a fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

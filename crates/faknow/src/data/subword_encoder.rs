@@ -6,6 +6,7 @@ use std::{fs, io};
 use faknow_data::text::{ENCODER_HELP, SubwordTokenizer, TokenStorage};
 use faknow_data::{FieldDataset, Record};
 use faknow_model::encoder::{EncoderConfig, PretrainedEncoder};
+use twox_hash::XxHash3_128;
 
 use crate::config::TextConfig;
 use crate::{Error, Result};
@@ -114,6 +115,23 @@ impl SubwordEncoder {
             return Ok(PretrainedEncoder::random(self.config()?));
         }
         PretrainedEncoder::open(&self.dir).map_err(of_encoder)
+    }
+
+    /// Returns a checksum of the configuration and the weights.
+    pub(crate) fn fingerprint(&self) -> Result<String> {
+        let mut hash = XxHash3_128::new();
+        for name in weight_files(&self.dir)?.iter().map(String::as_str).chain([CONFIG]) {
+            let path = self.dir.join(name);
+            let mut file = fs::File::open(&path).map_err(|error| Error::io(&path, error))?;
+            let mut buffer = vec![0; 1 << 20];
+            loop {
+                match io::Read::read(&mut file, &mut buffer).map_err(|error| Error::io(&path, error))? {
+                    0 => break,
+                    n => hash.write(&buffer[..n]),
+                }
+            }
+        }
+        Ok(format!("{:032x}", hash.finish_128()))
     }
 
     /// Reads the configuration.

@@ -60,7 +60,7 @@ impl ModelSpec for EncoderSpec {
     fn fields(config: &EncoderClassifierConfig) -> Fields {
         Fields::default().with_words(WordField::default().or_encoder_that_is(match config.tuning {
             Tuning::Full => EncoderUse::Trained,
-            Tuning::Frozen => EncoderUse::Frozen,
+            Tuning::Frozen => EncoderUse::Pooled(config.pooling),
             Tuning::Lora => EncoderUse::Adapted,
         }))
     }

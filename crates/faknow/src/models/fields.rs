@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use faknow_model::encoder::Pooling;
 use serde::{Serialize, Serializer};
 
 /// The input fields of a model, with their settings. They determine the data sources and settings of a run.
@@ -48,6 +49,8 @@ pub enum EncoderUse {
     Trained,
     /// They are not trained, and the model reads only the output of the encoder, which is computed once and cached.
     Frozen,
+    /// They are not trained, and the model reads only the output of the encoder pooled to one vector per text.
+    Pooled(Pooling),
     /// They are not trained, but the model has to compute the output of the encoder, as with adapters (the default).
     #[default]
     Adapted,

@@ -27,6 +27,7 @@ use crate::detector::files::save_inputs;
 use crate::models::{BoxedModel, BoxedStep, LayerTraining};
 use crate::train::RunContext;
 use crate::train::early_stopping::early_stopping;
+use crate::train::features::Features;
 use crate::train::finish::Finish;
 use crate::train::layers::{freeze_rules, with_layers};
 use crate::train::no_effect::NoEffectWarnings;
@@ -189,7 +190,15 @@ impl Job {
                 return Ok(Outcome::interrupted(run, fit));
             }
         }
-        let (train, valid, test) = self.loaders()?;
+        let (device, interrupt) = (self.vars.device(), &context.interrupt);
+        let features = match Features::compute(&self.config, &self.corpus, &run, device, interrupt) {
+            Ok(features) => features,
+            Err(Error::Trainer(faknow_trainer::Error::Interrupted)) => {
+                return Ok(Outcome::interrupted(run.clone(), FitReport::not_started(run)));
+            }
+            Err(error) => return Err(error.of_run(&run)),
+        };
+        let (train, valid, test) = self.loaders(&features)?;
         let step = self.step()?;
         let steps_per_epoch = self.steps_per_epoch(&train);
         let no_effect =
@@ -271,13 +280,17 @@ impl Job {
         faknow_model::summary(&self.vars).with_optimizer(self.config.optimizer.n_slots())
     }
 
-    /// Returns the loaders of training, validation and test data.
-    fn loaders(&self) -> Result<(InputLoader, Option<InputLoader>, Option<InputLoader>)> {
+    /// Returns the loaders of training, validation and test data, with the features of their texts.
+    fn loaders(
+        &self,
+        features: &Features,
+    ) -> Result<(InputLoader, Option<InputLoader>, Option<InputLoader>)> {
         let Self { config, corpus, .. } = self;
         let eval = |data: &Option<FieldDataset>| {
-            data.clone().map(|data| eval_loader(data, &config.loader)).transpose()
+            data.clone().map(|data| eval_loader(features.of(data)?, &config.loader)).transpose()
         };
-        Ok((train_loader(corpus.train.clone(), config)?, eval(&corpus.valid)?, eval(&corpus.test)?))
+        let train = train_loader(features.of(corpus.train.clone())?, config)?;
+        Ok((train, eval(&corpus.valid)?, eval(&corpus.test)?))
     }
 
     /// Returns the training step: that of the model, or a supervised or adversarial one.
@@ -327,7 +340,7 @@ impl Job {
     /// Checks the batches and the schedule, which depend on the number of samples.
     fn check_schedule(&self) -> Result<()> {
         let config = &self.config;
-        let (train, valid, _) = self.loaders()?;
+        let (train, valid, _) = self.loaders(&Features::none())?;
         let Some(schedule) = &config.schedule else { return Ok(()) };
         let (monitor, _) = config.monitors()?;
         let direction = self.metrics.directions().into_iter().find(|(name, _)| *name == monitor);

@@ -18,6 +18,7 @@
 
 mod context;
 mod early_stopping;
+mod features;
 pub(crate) mod finish;
 pub(crate) mod job;
 mod layers;

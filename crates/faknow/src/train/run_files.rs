@@ -59,6 +59,12 @@ pub const RUN_FILES: &[RunFile] = &[
         [E, N, E],
     ),
     row(
+        "features/*",
+        "output of an encoder that is not trained, without `text.cache`; safe to delete",
+        "its own checksum",
+        [N, N, R],
+    ),
+    row(
         "encoder/*.safetensors",
         "weights of the encoder, unless they are trained and therefore in the checkpoints (or `*.bin`)",
         CHECKSUM,

@@ -1,0 +1,145 @@
+//! The output of an encoder that is not trained: computed once for all texts, before the first epoch.
+
+use std::path::Path;
+
+use faknow_data::text::EncodedStore;
+use faknow_data::{Batch as _, DataLoader, Dataset as _, FieldDataset, Fingerprint, Loader as _};
+use faknow_model::Mode;
+use faknow_model::encoder::{Encoder, Pooling};
+use faknow_trainer::Interrupt;
+use tch::nn::VarStore;
+use tch::{Device, Kind};
+
+use crate::Result;
+use crate::config::Config;
+use crate::data::corpus::Corpus;
+use crate::data::subword_encoder::SubwordEncoder;
+use crate::models::EncoderUse;
+
+/// Directory of the features in `text.cache`, or else in a run directory.
+const DIR: &str = "features";
+/// Version of the features; incremented when the same encoder and text result in other features.
+const VERSION: u64 = 1;
+/// Maximum number of tokens and texts per batch.
+const BATCH: (usize, usize) = (4096, 256);
+
+/// The features of the texts of a corpus.
+pub(crate) struct Features(Option<EncodedStore>);
+
+impl Features {
+    /// Computes the features of all texts that the cache lacks, if the model reads the output of an encoder that is not trained.
+    ///
+    /// # Errors
+    /// The encoder fails, the cache cannot be written, or the run is interrupted; what is computed is then in the cache.
+    pub(crate) fn compute(
+        config: &Config,
+        corpus: &Corpus,
+        run: &Path,
+        device: Device,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let pooling = match config.configured_model()?.fields().encoder_use() {
+            Some(EncoderUse::Frozen) => None,
+            Some(EncoderUse::Pooled(pooling)) => Some(pooling),
+            Some(EncoderUse::Trained | EncoderUse::Adapted) | None => return Ok(Self::none()),
+        };
+        let Some(subwords) = &corpus.encoders.subwords else { return Ok(Self::none()) };
+        let dir = config.text.cache.as_deref().unwrap_or(run).join(DIR);
+        let dir = dir.join(format!("{:016x}", key(subwords, pooling)?));
+        let size = subwords.config()?.hidden_size;
+        let mut store = EncodedStore::open(dir, size as usize)?;
+        let parts = [Some(&corpus.train), corpus.valid.as_ref(), corpus.test.as_ref()];
+        let mut encoder = None;
+        for data in parts.into_iter().flatten() {
+            let missing = data.not_encoded(&store)?;
+            if missing.n_samples() > 0 {
+                let (encoder, _) = match &mut encoder {
+                    Some(built) => built,
+                    None => encoder.insert(build(subwords, device)?),
+                };
+                encode(encoder, pooling, missing, &mut store, device, interrupt)?;
+            }
+        }
+        Ok(Self(Some(store)))
+    }
+
+    /// Returns no features, for a model that computes the output of its encoder.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    /// Returns the dataset with the features of its texts.
+    pub(crate) fn of(&self, data: FieldDataset) -> Result<FieldDataset> {
+        match &self.0 {
+            Some(store) => Ok(data.with_encoded(store)?),
+            None => Ok(data),
+        }
+    }
+}
+
+/// Returns a hash of everything that determines the features of token ids.
+fn key(subwords: &SubwordEncoder, pooling: Option<Pooling>) -> Result<u64> {
+    let mut key = Fingerprint::new();
+    key.add(VERSION);
+    key.add_str(&subwords.fingerprint()?);
+    key.add_str(&format!("{pooling:?}"));
+    Ok(key.finish())
+}
+
+/// Builds the encoder outside of the model, with its variables.
+fn build(subwords: &SubwordEncoder, device: Device) -> Result<(Encoder, VarStore)> {
+    let mut vars = VarStore::new(device);
+    let encoder = subwords.pretrained()?.build(&vars.root())?;
+    vars.freeze();
+    Ok((encoder, vars))
+}
+
+/// Encodes texts, sorted by length, and adds them to the store, also if it is interrupted.
+fn encode(
+    encoder: &Encoder,
+    pooling: Option<Pooling>,
+    data: FieldDataset,
+    store: &mut EncodedStore,
+    device: Device,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let n_texts = data.n_samples();
+    tracing::info!("computing the output of the encoder for {n_texts} texts, once");
+    let (max_tokens, batch_size) = BATCH;
+    let loader = DataLoader::builder(data).max_tokens(max_tokens).batch_size(batch_size).build()?;
+    let mut writer = store.writer()?;
+    let (mut n_encoded, mut tenths) = (0, 0);
+    let mut encode_batch = |batch: faknow_data::FieldBatch| -> Result<()> {
+        let indices = batch.indices.clone();
+        let batch = batch.to_device(device);
+        let subwords = batch.subwords()?;
+        let vectors = tch::no_grad(|| -> faknow_model::Result<_> {
+            let hidden = encoder.encode(subwords, Mode::Eval)?;
+            let vectors = match pooling {
+                Some(pooling) => hidden.pool(pooling)?.f_unsqueeze(1)?,
+                None => hidden.padded()?,
+            };
+            Ok(vectors.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?)
+        })?;
+        let lengths = Vec::<i64>::try_from(&subwords.lengths).map_err(faknow_model::Error::from)?;
+        for (row, (&index, &length)) in indices.iter().zip(&lengths).enumerate() {
+            let n_vectors = if pooling.is_some() { 1 } else { length };
+            let text = vectors.f_get(row as i64).and_then(|text| text.f_narrow(0, 0, n_vectors));
+            writer.push(&loader.dataset().tokens(index)?, &text.map_err(faknow_model::Error::from)?)?;
+        }
+        n_encoded += indices.len();
+        if 10 * n_encoded / n_texts > tenths {
+            tenths = 10 * n_encoded / n_texts;
+            tracing::info!("{n_encoded} of {n_texts} texts are encoded");
+        }
+        Ok(())
+    };
+    for batch in loader.batches(0, 0) {
+        if interrupt.is_requested() {
+            break;
+        }
+        encode_batch(batch?)?;
+    }
+    store.add(writer)?;
+    Ok(interrupt.check()?)
+}
