@@ -5,8 +5,8 @@ use faknow_trainer::OptimizerConfig;
 use tch::nn::Path;
 
 use super::{
-    BoxedModel, DomainField, FeatureField, Fields, Hyperparameter, ModelSpec, Shape, TrainingDefaults,
-    WordField,
+    BoxedModel, DomainField, EncoderUse, FeatureField, Fields, Hyperparameter, ModelSpec, Shape,
+    TrainingDefaults, WordField,
 };
 use crate::config::{EarlyStoppingConfig, LoaderConfig, TrainerConfig};
 
@@ -42,9 +42,9 @@ impl ModelSpec for EddfnSpec {
 
     type Config = EddfnConfig;
 
-    fn fields(_: &EddfnConfig) -> Fields {
+    fn fields(config: &EddfnConfig) -> Fields {
         Fields::default()
-            .with_words(WordField::default().or_encoder())
+            .with_words(WordField::default().or_encoder_that_is(EncoderUse::of(config.freeze_encoder)))
             .with_domains(DomainField::default())
             .with_feature(FeatureField::optional(Eddfn::INPUT).standardized())
             .with_feature(FeatureField::optional(Eddfn::DOMAIN))
