@@ -20,8 +20,8 @@ pub struct DudefConfig {
     pub embedding_size: i64,
     /// Whether the word vectors are excluded from training. Default false.
     pub freeze_embedding: bool,
-    /// Whether the encoder, if there is one, is excluded from training. Default true.
-    pub freeze_encoder: bool,
+    /// Whether the encoder, if there is one, is trained, too. Default false.
+    pub train_encoder: bool,
     /// Size of the state of the GRU per direction, at least 1. Default 32.
     pub hidden_size: i64,
     /// Number of layers of the GRU, at least 1. Default 1.
@@ -38,7 +38,7 @@ impl Default for DudefConfig {
         Self {
             embedding_size: 300,
             freeze_embedding: false,
-            freeze_encoder: true,
+            train_encoder: false,
             hidden_size: 32,
             n_layers: 1,
             dense_size: 32,
@@ -83,7 +83,7 @@ impl Dudef {
         ];
         check("DUDEF", &sizes, &[], 0.0, n_classes)?;
         let text = match source {
-            TextSource::Encoder(_) => TextInput::new(&(path / "bert"), source, !config.freeze_encoder)?,
+            TextSource::Encoder(_) => TextInput::new(&(path / "bert"), source, config.train_encoder)?,
             _ => TextInput::new(&(path / "embedding"), source, !config.freeze_embedding)?,
         };
         let size = RecurrentSize {

@@ -21,8 +21,8 @@ pub struct EddfnConfig {
     pub embedding_size: i64,
     /// Whether the word vectors are excluded from training. Default false.
     pub freeze_embedding: bool,
-    /// Whether the encoder, if there is one, is excluded from training. Default true.
-    pub freeze_encoder: bool,
+    /// Whether the encoder, if there is one, is trained, too. Default false.
+    pub train_encoder: bool,
     /// Size of the embedding, both halves together; an even number of at least 2. Default 512.
     pub hidden_size: i64,
     /// Weight of the reconstruction of the input, at least 0. Default 1.
@@ -43,7 +43,7 @@ impl Default for EddfnConfig {
         Self {
             embedding_size: 300,
             freeze_embedding: false,
-            freeze_encoder: true,
+            train_encoder: false,
             hidden_size: 512,
             lambda1: 1.0,
             lambda2: 10.0,
@@ -115,7 +115,7 @@ impl Eddfn {
         let text = match &input {
             EddfnInput::Feature(_) => None,
             EddfnInput::Text(source @ TextSource::Encoder(_)) => {
-                Some(TextInput::new(&(path / "bert"), source, !config.freeze_encoder)?)
+                Some(TextInput::new(&(path / "bert"), source, config.train_encoder)?)
             }
             EddfnInput::Text(source) => {
                 Some(TextInput::new(&(path / "embedding"), source, !config.freeze_embedding)?)

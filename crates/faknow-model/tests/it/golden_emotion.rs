@@ -15,7 +15,7 @@ pub(crate) fn run_dudef(vars: &VarStore, case: &Value, inputs: &Tensors) -> Outp
     let config = DudefConfig {
         embedding_size: int("input_size"),
         freeze_embedding: true,
-        freeze_encoder: true,
+        train_encoder: false,
         hidden_size: int("hidden_size"),
         n_layers: int("gru_layers"),
         dense_size: inputs["param.fc1.weight"].size()[0],

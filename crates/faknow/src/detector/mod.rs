@@ -216,7 +216,7 @@ impl Detector {
 
     /// Returns the encoder of texts as words.
     pub(crate) fn word_encoder(&self) -> Result<&WordEncoder> {
-        if self.encoders.subwords.is_some() {
+        if self.encoders.subwords.is_some() || self.fields.news.is_some() {
             return Err(words_only_error());
         }
         let words = self.encoders.words.as_ref().filter(|_| self.fields.words.is_some());

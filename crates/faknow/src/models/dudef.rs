@@ -23,7 +23,7 @@ impl ModelSpec for DudefSpec {
             "dimension of the word vectors; pretrained vectors bring their own",
         ),
         Hyperparameter::new("freeze_embedding", "boolean", "do not train the word vectors"),
-        Hyperparameter::new("freeze_encoder", "boolean", "do not train the encoder, if there is one"),
+        Hyperparameter::new("train_encoder", "boolean", "train the encoder, too"),
         Hyperparameter::new("hidden_size", "at least 1", "state of the GRU per direction"),
         Hyperparameter::new("n_layers", "at least 1", "layers of the GRU"),
         Hyperparameter::new("dense_size", "at least 1", "layer between features and classes"),
@@ -34,7 +34,7 @@ impl ModelSpec for DudefSpec {
 
     fn fields(config: &DudefConfig) -> Fields {
         Fields::default()
-            .with_words(WordField::default().or_encoder_that_is(EncoderUse::of(config.freeze_encoder)))
+            .with_words(WordField::default().or_encoder_that_is(EncoderUse::of(!config.train_encoder)))
             .with_feature(FeatureField::required(Dudef::EMOTIONS).standardized())
     }
 

@@ -23,7 +23,7 @@ impl ModelSpec for EddfnSpec {
             "dimension of the word vectors; pretrained vectors bring their own",
         ),
         Hyperparameter::new("freeze_embedding", "boolean", "do not train the word vectors"),
-        Hyperparameter::new("freeze_encoder", "boolean", "do not train the encoder, if there is one"),
+        Hyperparameter::new("train_encoder", "boolean", "train the encoder, too"),
         Hyperparameter::new("hidden_size", "an even number of at least 2", "embedding, both halves together"),
         Hyperparameter::new("lambda1", "at least 0", "weight of the reconstruction of the input"),
         Hyperparameter::new("lambda2", "at least 0", "weight of the domain in the domain-specific half"),

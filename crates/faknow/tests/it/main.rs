@@ -15,6 +15,7 @@ mod detector;
 mod documentation;
 mod encoder;
 mod error_text;
+mod features;
 mod files;
 mod full_disk;
 mod leaks;

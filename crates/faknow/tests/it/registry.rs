@@ -41,6 +41,24 @@ loader = { batch_size = 128, buckets = 0 }
 trainer = { epochs = 200 }
 early_stopping = { patience = 15 }
 
+[dudef]
+optimizer = { name = "adam", lr = 0.001 }
+loader = { batch_size = 32 }
+trainer = { epochs = 50 }
+early_stopping = { patience = 10 }
+
+[eddfn]
+optimizer = { name = "adam", lr = 0.001 }
+loader = { batch_size = 64 }
+trainer = { epochs = 300 }
+early_stopping = { patience = 10 }
+
+[fang]
+optimizer = { name = "adam", lr = 0.001, weight_decay = 0.0005 }
+loader = { batch_size = 32, buckets = 0 }
+trainer = { epochs = 100 }
+early_stopping = { patience = 15 }
+
 [trustrd]
 optimizer = { name = "adam", lr = 0.0005, weight_decay = 0.0001 }
 loader = { batch_size = 128, buckets = 0 }
