@@ -44,7 +44,7 @@ impl ModelSpec for EddfnSpec {
 
     fn fields(config: &EddfnConfig) -> Fields {
         Fields::default()
-            .with_words(WordField::default().or_encoder_that_is(EncoderUse::of(config.freeze_encoder)))
+            .with_words(WordField::default().or_encoder_that_is(EncoderUse::of(!config.train_encoder)))
             .with_domains(DomainField::default())
             .with_feature(FeatureField::optional(Eddfn::INPUT).standardized())
             .with_feature(FeatureField::optional(Eddfn::DOMAIN))

@@ -240,3 +240,14 @@ fn graphs_have_their_own_split_or_that_of_the_settings() {
             .contains_key("graph_sage.conv.0.lin_l.weight")
     );
 }
+
+#[test]
+fn documentation_lists_the_files_of_lexicons() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/data-formats.md");
+    let text = fs::read_to_string(path).unwrap();
+    let row = |file: &faknow::data::emotion::LexiconFile| {
+        format!("| `{}` | {} | {} |\n", file.name, file.columns, file.content)
+    };
+    let table: String = faknow::data::emotion::LEXICON_FILES.iter().map(row).collect();
+    assert!(text.contains(&table), "expected in docs/data-formats.md:\n{table}");
+}
