@@ -187,15 +187,17 @@ impl Config {
     }
 }
 
-/// Adds the training defaults of the table's model for missing settings. The optimizer is only added as a unit, since the
-/// settings of an optimizer do not apply to another one.
+/// Adds the training defaults of the table's model for missing settings. Optimizer and schedule are only added as a
+/// unit, since the settings of one do not apply to another one.
 fn add_training_defaults(registry: &Registry, table: &mut Table) {
     let name = table.get("model").and_then(|model| model.get("name")).and_then(Value::as_str);
     let Some(info) = name.and_then(|name| registry.model(name).ok()) else { return };
     for (name, settings) in info.training {
         match (table.get_mut(&name), settings) {
             (None, settings) => drop(table.insert(name, settings)),
-            (Some(Value::Table(target)), Value::Table(settings)) if name != "optimizer" => {
+            (Some(Value::Table(target)), Value::Table(settings))
+                if name != "optimizer" && name != "schedule" =>
+            {
                 settings.into_iter().for_each(|(key, value)| {
                     let _ = target.entry(key).or_insert(value);
                 });

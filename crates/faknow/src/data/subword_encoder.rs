@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use faknow_data::common::write_atomically;
 use faknow_data::text::{ENCODER_HELP, SubwordTokenizer, TokenStorage};
 use faknow_data::{FieldDataset, Record};
 use faknow_model::encoder::{EncoderConfig, PretrainedEncoder};
@@ -170,7 +171,7 @@ fn link_or_copy(from: &Path, to: &Path, may_link: bool) -> io::Result<()> {
     if may_link && fs::hard_link(&from, to).is_ok() {
         return Ok(());
     }
-    fs::copy(&from, to).map(drop)
+    write_atomically(to, |file| io::copy(&mut fs::File::open(&from)?, file).map(drop))
 }
 
 fn of_encoder(error: faknow_model::Error) -> Error {

@@ -4,7 +4,10 @@ use faknow_model::{Mdfend, MdfendConfig, Result};
 use faknow_trainer::OptimizerConfig;
 use tch::nn::Path;
 
-use super::{BoxedModel, DomainField, Fields, Hyperparameter, ModelSpec, Shape, TrainingDefaults, WordField};
+use super::{
+    BoxedModel, DomainField, EncoderUse, Fields, Hyperparameter, ModelSpec, Shape, TrainingDefaults,
+    WordField,
+};
 use crate::config::{EarlyStoppingConfig, LoaderConfig, TrainerConfig};
 
 pub(super) struct MdfendSpec;
@@ -25,7 +28,8 @@ pub(super) fn fields(config: &MdfendConfig) -> Fields {
     // Padding is read as tokens in the faithful mode only, which needs a text as long as the widest kernel.
     let widest = config.kernel_sizes.iter().copied().max().and_then(|kernel| usize::try_from(kernel).ok());
     let padding = if config.faithful { widest.unwrap_or(0) } else { 0 };
-    let words = WordField::default().or_encoder().extra_padding(padding);
+    let encoder_use = EncoderUse::of(!config.train_encoder);
+    let words = WordField::default().or_encoder_that_is(encoder_use).extra_padding(padding);
     Fields::default().with_words(words).with_domains(DomainField::required())
 }
 

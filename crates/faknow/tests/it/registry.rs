@@ -23,6 +23,12 @@ loader = { batch_size = 128, buckets = 0 }
 trainer = { epochs = 60 }
 early_stopping = { patience = 15 }
 
+[encoder]
+optimizer = { name = "adamw", lr = 0.00005 }
+schedule = { name = "warmup_linear" }
+loader = { batch_size = 64, max_tokens = 1536 }
+trainer = { epochs = 3, clip_norm = 1.0 }
+
 [gnncl]
 optimizer = { name = "adam", lr = 0.001 }
 loader = { batch_size = 128, eval_batch_size = 128 }

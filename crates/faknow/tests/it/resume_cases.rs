@@ -63,6 +63,7 @@ pub(crate) const GENERAL: &[Case] = &[
     ("text.memory", "", "text.memory=1", ConfigOnly),
     ("text.cache", "", "text.cache=DIR/cache", ConfigOnly),
     ("loader.batch_size", "", "loader.batch_size=6", Weights),
+    ("loader.max_tokens", "", "loader.max_tokens=24", Weights),
     ("loader.eval_batch_size", "", "loader.eval_batch_size=3", ConfigOnly),
     ("loader.buckets", "", "loader.buckets=2", Weights),
     ("loader.drop_last", "", "loader.drop_last=true", Weights),
