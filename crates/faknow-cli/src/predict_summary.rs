@@ -12,17 +12,20 @@ pub(crate) struct PredictSummary {
     /// Number of predictions of each class.
     classes: Vec<(String, usize)>,
     n_without_prediction: usize,
+    /// Number of records without a domain that the model knows, if it uses domains.
+    n_without_domain: usize,
     known: KnownTokens,
 }
 
 impl PredictSummary {
     pub(crate) fn new(unit: &'static str, classes: &[String]) -> Self {
         let classes = classes.iter().map(|class| (class.clone(), 0)).collect();
-        Self { unit, classes, n_without_prediction: 0, known: KnownTokens::default() }
+        Self { unit, classes, n_without_prediction: 0, n_without_domain: 0, known: KnownTokens::default() }
     }
 
     pub(crate) fn add(&mut self, prediction: &SamplePrediction) {
-        let SamplePrediction { known_tokens: n_known, n_tokens, .. } = *prediction;
+        let SamplePrediction { known_tokens: n_known, n_tokens, lacks_domain, .. } = *prediction;
+        self.n_without_domain += usize::from(lacks_domain);
         self.known.add(TokenCounts { n_tokens, n_known });
         match prediction.label() {
             Some(label) => {
@@ -56,10 +59,13 @@ impl PredictSummary {
             .collect();
         let (n, unit) = (self.known.n_samples, self.unit);
         let plural = if n == 1 { "" } else { "s" };
-        let note = match n_predicted_without {
-            0 => String::new(),
-            n => format!(" ({})", without(n)),
-        };
+        let notes = [
+            (n_predicted_without > 0).then(|| without(n_predicted_without)),
+            (self.n_without_domain > 0)
+                .then(|| format!("{} without a known domain", grouped(self.n_without_domain))),
+        ];
+        let notes: Vec<String> = notes.into_iter().flatten().collect();
+        let note = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
         format!("{} {unit}{plural}: {}{note}", grouped(n), parts.join(", "))
     }
 
@@ -94,7 +100,7 @@ mod tests {
 
     fn sample(outcome: Result<&str, NoPrediction>, known_tokens: usize, n_tokens: usize) -> SamplePrediction {
         let prediction = |label: &str| Prediction { label: label.to_owned(), score: 1.0, scores: Vec::new() };
-        SamplePrediction { outcome: outcome.map(prediction), known_tokens, n_tokens }
+        SamplePrediction { outcome: outcome.map(prediction), known_tokens, n_tokens, lacks_domain: false }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod server;
 #[cfg(test)]
 #[path = "../../skip.rs"]
 mod skip;
+mod text_item;
 mod unique;
 mod worker;
 

@@ -1,6 +1,7 @@
 //! Parses and validates prediction requests.
 
 use axum::http::StatusCode;
+use faknow::data::Record;
 use faknow::data::graph::{RawTree, TreeJsonReader};
 use faknow::detector::Sample;
 use serde::de::IgnoredAny;
@@ -8,8 +9,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 
 use crate::api_error::ApiError;
+use crate::text_item::TextItem;
 use crate::unique::UniqueValue;
 use crate::{InputKind, ServeConfig};
+
+/// Maximum length of the name of a domain.
+const MAX_DOMAIN_CHARS: usize = 200;
 
 /// The content of a prediction request.
 #[derive(Debug)]
@@ -26,7 +31,9 @@ struct Fields {
     #[serde(default, deserialize_with = "not_null")]
     text: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
-    texts: Option<Vec<String>>,
+    texts: Option<Vec<TextItem>>,
+    #[serde(default)]
+    domain: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
     tree: Option<UniqueValue>,
     #[serde(default, deserialize_with = "not_null")]
@@ -42,11 +49,18 @@ fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
 
 /// Parses the body of `POST /v1/predict` for a predictor with this kind of input.
 pub(crate) fn parse(body: &[u8], config: &ServeConfig, input: InputKind) -> Result<PredictRequest, ApiError> {
-    let Fields { text, texts, tree, trees, explain } = fields(body)?;
+    let Fields { text, texts, domain, tree, trees, explain } = fields(body)?;
+    if domain.is_some() && text.is_none() {
+        return Err(ApiError::invalid(
+            "`domain`: expected with the field `text`; with `texts`, a text may be an object with both",
+        ));
+    }
     let is_single = text.is_some() || tree.is_some();
     let (one, many) = (input.single_field(), input.list_field());
     let samples = match (input, text, texts, tree, trees) {
-        (InputKind::Texts, Some(text), None, None, None) => vec![to_text("text", text, config)?],
+        (InputKind::Texts, Some(text), None, None, None) => {
+            vec![to_text("text", TextItem { text, domain }, config)?]
+        }
         (InputKind::Texts, None, Some(texts), None, None) => {
             check_count(many, texts.len(), config)?;
             let texts = texts.into_iter().enumerate();
@@ -118,9 +132,12 @@ fn check_count(field: &str, n: usize, config: &ServeConfig) -> Result<(), ApiErr
     Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message))
 }
 
-fn to_text(field: &str, text: String, config: &ServeConfig) -> Result<Sample, ApiError> {
+fn to_text(field: &str, item: TextItem, config: &ServeConfig) -> Result<Sample, ApiError> {
+    let TextItem { text, domain } = item;
     check_length(field, &text, config.max_chars, "characters")?;
-    Ok(Sample::Text(text))
+    let Some(domain) = domain else { return Ok(Sample::Text(text)) };
+    check_length("domain", &domain, MAX_DOMAIN_CHARS, "characters")?;
+    Ok(Sample::Record(Box::new(Record { domain: Some(domain), ..Record::new(text) })))
 }
 
 fn to_tree(field: &str, UniqueValue(tree): &UniqueValue, config: &ServeConfig) -> Result<Sample, ApiError> {
@@ -147,6 +164,9 @@ pub(crate) fn client_message(error: &faknow::data::Error) -> String {
 
 fn check_explanation(samples: &[Sample], config: &ServeConfig) -> Result<(), ApiError> {
     match samples {
+        [Sample::Record(record)] => {
+            check_length("text", &record.text, config.max_explain_chars, "characters with `explain`")
+        }
         [Sample::Text(text)] => {
             check_length("text", text, config.max_explain_chars, "characters with `explain`")
         }

@@ -13,6 +13,8 @@ mod columns;
 mod commands;
 mod config;
 mod displays;
+mod domains;
+mod example_configs;
 mod examples;
 mod formats;
 mod full_disk;

@@ -89,7 +89,7 @@ impl<F: Fn(&[&str]) -> faknow::Result<()> + Send> Predictor for Fake<F> {
         let echo = |text: String| {
             let score = if text == "not a number" { f64::NAN } else { 1.0 };
             let prediction = Prediction { label: text, score, scores: vec![("any".into(), score)] };
-            SamplePrediction { outcome: Ok(prediction), known_tokens: 1, n_tokens: 1 }
+            SamplePrediction { outcome: Ok(prediction), known_tokens: 1, n_tokens: 1, lacks_domain: false }
         };
         Ok(texts.into_iter().map(echo).collect())
     }

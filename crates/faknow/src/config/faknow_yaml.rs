@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::{Error, Result};
 
 /// The keys of FaKnow, and the settings that correspond to them.
-const KEYS: [(&str, &str); 25] = [
+const KEYS: &[(&str, &str)] = &[
     ("train_path", "data.train"),
     ("validate_path", "data.valid"),
     ("test_path", "data.test"),
@@ -33,14 +33,40 @@ const KEYS: [(&str, &str); 25] = [
     ("MAX_NUM_WORDS", "text.max_vocab"),
     ("epochs", "trainer.epochs"),
     ("lr_param", "optimizer.lr"),
+    ("bert", "text.encoder"),
+    ("mlp_dims", "model.hidden_sizes"),
+    ("dropout_rate", "model.dropout"),
+    ("filter_sizes", "model.kernel_sizes"),
+    ("expert_num", "model.n_experts"),
+    ("entity_weight", "model.entity_weight"),
+    ("loss_weight", "model.loss_weight"),
+    ("semantic_num", "model.n_semantic_experts"),
+    ("emotion_num", "model.n_emotion_experts"),
+    ("style_num", "model.n_style_experts"),
+    ("LNN_dim", "model.n_interactions"),
+];
+
+/// Keys of FaKnow without a corresponding setting, and why there is none.
+const SUPERFLUOUS: &[(&str, &str)] = &[
+    ("vocab", "the vocabulary is built from the training texts"),
+    ("domain_num", "the domains are those of the training records"),
+    ("category_dict", "the domains are those of the training records"),
+    ("dataset", "the sizes of the features are those of the training records"),
+    ("emb_dim", "the size of the vectors is that of the encoder, or `model.embedding_size` in TOML"),
 ];
 
 /// Keys whose values follow from the data or are fixed.
 const FROM_DATA: [&str; 5] = ["input_size", "num_stance", "timestamp_size", "num_classes", "num_h"];
 
 /// Keys that only the arguments of one model have, and the model.
-const MODEL_KEYS: [(&str, &str); 3] =
-    [("data_root", "fang"), ("budget_size", "eddfn"), ("MAX_NUM_WORDS", "dudef")];
+const MODEL_KEYS: &[(&str, &str)] = &[
+    ("data_root", "fang"),
+    ("budget_size", "eddfn"),
+    ("MAX_NUM_WORDS", "dudef"),
+    ("expert_num", "mdfend"),
+    ("entity_weight", "endef"),
+    ("LNN_dim", "m3fend"),
+];
 
 /// Reads a YAML text with FaKnow's keys; missing keys have FaKnow's defaults.
 pub(crate) fn read(text: &str) -> Result<Config> {
@@ -88,9 +114,8 @@ pub(crate) fn read(text: &str) -> Result<Config> {
 }
 
 fn setting_of(key: &str) -> Result<&'static str> {
-    if key == "vocab" {
-        let message = "the vocabulary is built from the training texts; remove this key";
-        return Err(Error::config("vocab", message));
+    if let Some((_, message)) = SUPERFLUOUS.iter().find(|(name, _)| *name == key) {
+        return Err(Error::config(key, format!("{message}; remove this key")));
     }
     if FROM_DATA.contains(&key) {
         return Err(Error::config(key, "the value follows from the data or is fixed; remove this key"));
@@ -128,6 +153,9 @@ mod tests {
         let metrics = MetricSelection::Names(vec!["accuracy".into(), "auc".into()]);
         assert_eq!(config.trainer.metrics, Some(metrics));
         assert_eq!(config.data.test, None);
+        let config = read("bert: encoders/minilm\nmlp_dims: [384]\nexpert_num: 3\n").unwrap();
+        assert_eq!(config.text.encoder, Some("encoders/minilm".into()));
+        assert_eq!(config.model.hyperparameters["n_experts"].as_integer(), Some(3));
     }
 
     #[test]
@@ -142,6 +170,9 @@ mod tests {
             "fang"
         );
         assert_eq!(model("train_path: t.json\nbudget_size: 0.5\n"), "eddfn");
+        assert_eq!(model("train_path: t.json\nmlp_dims: [384]\nexpert_num: 3\n"), "mdfend");
+        assert_eq!(model("train_path: t.json\nmlp_dims: [384]\nentity_weight: 0.2\n"), "endef");
+        assert_eq!(model("train_path: t.json\nsemantic_num: 3\nLNN_dim: 20\n"), "m3fend");
         assert_eq!(model("train_path: t.json\nMAX_NUM_WORDS: 600\nepochs: 5\nlr_param: 0.01\n"), "dudef");
         let error = read("data_root: graph\nnum_stance: 4\n").unwrap_err().to_string();
         assert_eq!(error, "`num_stance`: the value follows from the data or is fixed; remove this key");
@@ -153,6 +184,7 @@ mod tests {
             ("learning_rate: 1", ["learning_rate", "lr, weight_decay"]),
             ("word_vectors: w.pkl", ["word_vectors", "pickle"]),
             ("vocab: v.pkl", ["vocab", "training texts"]),
+            ("domain_num: 9", ["domain_num", "training records; remove this key"]),
             ("num_epochs: x", ["`num_epochs`: invalid type", "`trainer.epochs`"]),
             ("- a", ["key: value", ""]),
         ] {

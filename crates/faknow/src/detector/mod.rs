@@ -312,9 +312,18 @@ impl Detector {
             };
             // Neither are the tokens of a placeholder such as `NaN` those of a text, nor empty nodes known.
             let known_tokens = if reason.is_some() { 0 } else { counts.n_known };
-            Ok(SamplePrediction { outcome, known_tokens, n_tokens: counts.n_tokens })
+            let lacks_domain = self.fields.domains.is_some() && !self.knows_domain_of(sample);
+            Ok(SamplePrediction { outcome, known_tokens, n_tokens: counts.n_tokens, lacks_domain })
         };
         samples.iter().zip(counts).zip(rows).map(predict).collect()
+    }
+
+    fn knows_domain_of(&self, sample: &Sample) -> bool {
+        let domain = match sample {
+            Sample::Record(record) => record.domain.as_ref(),
+            _ => None,
+        };
+        domain.is_some_and(|domain| self.encoders.domains.contains(domain))
     }
 
     fn reason_against_features(&self, sample: &Sample) -> Option<NoPrediction> {

@@ -36,6 +36,8 @@ pub struct SamplePrediction {
     pub known_tokens: usize,
     /// Number of tokens that the model reads, known or not.
     pub n_tokens: usize,
+    /// Whether the model uses domains, and the sample has none or one that does not occur in the training data.
+    pub lacks_domain: bool,
 }
 
 /// The reason why a sample has no prediction.
@@ -180,7 +182,7 @@ mod tests {
     #[test]
     fn json_has_null_and_the_reason() {
         let check = |outcome: Result<Prediction, NoPrediction>, expected: &str| {
-            let sample = SamplePrediction { outcome, known_tokens: 2, n_tokens: 3 };
+            let sample = SamplePrediction { outcome, known_tokens: 2, n_tokens: 3, lacks_domain: false };
             assert_eq!(serde_json::to_string(&sample).unwrap(), expected);
         };
         let scores = vec![("real".to_owned(), 0.25), ("fake".to_owned(), 0.75)];
