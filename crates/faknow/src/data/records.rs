@@ -71,7 +71,7 @@ pub(crate) fn load(
         })?;
     }
     // Features and further texts are not cached.
-    let cache = match fields.features.is_empty() && fields.texts.is_empty() {
+    let cache = match config.data.features.is_empty() && emotions.is_none() && fields.texts.is_empty() {
         true => TextCache::new(config, test_records, &texts.cache_key(&config.text)?)?,
         false => None,
     };

@@ -2,7 +2,6 @@
 
 use faknow_data::{Dataset, FieldDataset, LshOptions, lsh_selection};
 use faknow_model::Eddfn;
-use tch::Tensor;
 
 use crate::data::corpus::Corpus;
 use crate::{Error, Result};
@@ -28,27 +27,19 @@ impl Corpus {
 
 /// Returns the input of each sample as positions and values.
 fn vectors(data: &FieldDataset) -> Result<Vec<Vec<(usize, f64)>>> {
-    let mut vectors = Vec::with_capacity(data.n_samples());
     let indices: Vec<usize> = (0..data.n_samples()).collect();
+    if data.feature_size(Eddfn::INPUT).is_none() {
+        let counts = |index: &usize| -> Result<Vec<(usize, f64)>> {
+            Ok(data.tokens(*index)?.iter().map(|&token| (token as usize, 1.0)).collect())
+        };
+        return indices.iter().map(counts).collect();
+    }
+    let mut vectors = Vec::with_capacity(indices.len());
     for chunk in indices.chunks(CHUNK) {
         let batch = data.batch(chunk)?;
-        if let Ok(input) = batch.feature(Eddfn::INPUT) {
-            let rows = Vec::<Vec<f32>>::try_from(input).map_err(faknow_data::Error::from)?;
-            vectors.extend(rows.iter().map(|row| row.iter().map(|x| f64::from(*x)).enumerate().collect()));
-        } else if let Ok(subwords) = batch.subwords() {
-            vectors.extend(counts(&subwords.ids, &subwords.lengths)?);
-        } else {
-            let words = batch.words()?;
-            vectors.extend(counts(&words.ids, &words.lengths)?);
-        }
+        let rows =
+            Vec::<Vec<f32>>::try_from(batch.feature(Eddfn::INPUT)?).map_err(faknow_data::Error::from)?;
+        vectors.extend(rows.iter().map(|row| row.iter().map(|x| f64::from(*x)).enumerate().collect()));
     }
     Ok(vectors)
-}
-
-fn counts(ids: &Tensor, lengths: &Tensor) -> Result<Vec<Vec<(usize, f64)>>> {
-    let rows = Vec::<Vec<i64>>::try_from(ids).map_err(faknow_data::Error::from)?;
-    let lengths = Vec::<i64>::try_from(lengths).map_err(faknow_data::Error::from)?;
-    let entry = |id: i64| (usize::try_from(id).unwrap_or(0), 1.0);
-    let row = |(row, n): (Vec<i64>, i64)| row.into_iter().take(n as usize).map(entry).collect();
-    Ok(rows.into_iter().zip(lengths).map(row).collect())
 }
