@@ -1,8 +1,10 @@
 //! Fields of batches and datasets: presence, collation and validation.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use faknow_data::graph::{SparseRows, Tree};
+use faknow_data::graph::{NewsGraph, SparseRows, Tree};
+use faknow_data::synth::{NewsGraphOptions, write_news_graph};
 use faknow_data::text::{NGramEncoder, NGramOptions, TokenStorage, Tokenizer, TokenizerConfig, VocabOptions};
 use faknow_data::{Batch as _, Dataset as _, FieldBatch, FieldDataset, Record, Result};
 use tch::{Device, Kind, Tensor};
@@ -23,6 +25,12 @@ fn trees() -> FieldDataset {
     FieldDataset::from_trees(vec![tree("a", 1, 0), tree("b", 3, 1), tree("c", 2, 0)]).unwrap()
 }
 
+fn news() -> FieldDataset {
+    let dir = tempfile::tempdir().unwrap();
+    write_news_graph(dir.path(), &NewsGraphOptions::default()).unwrap();
+    FieldDataset::from_news(Arc::new(NewsGraph::read(dir.path()).unwrap()))
+}
+
 fn texts() -> FieldDataset {
     let record = |text: &str, domain: &str| {
         Ok(Record { domain: Some(domain.to_owned()), ..Record::new(text).with_label(text.len() % 2) })
@@ -35,7 +43,7 @@ fn texts() -> FieldDataset {
 type Accessor = fn(&FieldBatch) -> Result<()>;
 
 /// Every accessor, and the API that provides its field.
-const ACCESSORS: [(&str, Accessor, &str); 5] = [
+const ACCESSORS: [(&str, Accessor, &str); 6] = [
     (
         "words",
         |batch| batch.words().map(drop),
@@ -43,12 +51,13 @@ const ACCESSORS: [(&str, Accessor, &str); 5] = [
     ),
     ("ngrams", |batch| batch.ngrams().map(drop), "`FieldDataset::with_ngrams`"),
     ("trees", |batch| batch.trees().map(drop), "`FieldDataset::from_trees` or `FieldBatch::from_trees`"),
+    ("news", |batch| batch.news().map(drop), "`FieldDataset::from_news`"),
     ("domains", |batch| batch.domains().map(drop), "a domain column of the records (`ColumnMap::domain`)"),
     ("age", |batch| batch.feature("age").map(drop), "`FieldDataset::with_feature`"),
 ];
 
 /// Returns batches, the fields that they have, and how errors list these.
-fn batches() -> [(FieldBatch, &'static [&'static str], &'static str); 6] {
+fn batches() -> [(FieldBatch, &'static [&'static str], &'static str); 7] {
     let encoder = NGramEncoder::fit(&texts(), &NGramOptions::default()).unwrap();
     let batch = |data: FieldDataset| data.batch(&[0, 1]).unwrap();
     [
@@ -57,6 +66,7 @@ fn batches() -> [(FieldBatch, &'static [&'static str], &'static str); 6] {
         (batch(texts()), &["words", "domains"], "`words`, `domains`"),
         (batch(texts().with_ngrams(&encoder).unwrap()), &["ngrams", "domains"], "`ngrams`, `domains`"),
         (batch(trees()), &["trees"], "`trees`"),
+        (batch(news()), &["news"], "`news`"),
         (batch(trees().with_feature("age", &features(3)).unwrap()), &["trees", "age"], "`trees`, `age`"),
     ]
 }
@@ -125,6 +135,7 @@ fn fingerprint_covers_every_column() {
     let data = [
         texts(),
         trees(),
+        news(),
         with_age(texts()),
         with_age(trees()),
         texts().with_feature("height", &features(3)).unwrap(),
