@@ -134,9 +134,9 @@ impl FieldEncoders {
         }
     }
 
-    /// Returns whether a record lacks a feature that the model reads.
-    pub(crate) fn lacks_features(&self, record: &Record) -> bool {
-        self.features.as_ref().is_some_and(|features| features.is_missing_in(record))
+    /// Returns the name of a feature that the model reads and a record lacks.
+    pub(crate) fn missing_feature(&self, record: &Record) -> Option<&str> {
+        self.features.as_ref()?.missing_in(record)
     }
 
     /// Returns what the features of the nodes of trees mean.

@@ -187,9 +187,10 @@ impl FeatureEncoder {
         Ok(data)
     }
 
-    /// Returns whether a record lacks a feature that is not computed.
-    pub(crate) fn is_missing_in(&self, record: &Record) -> bool {
-        self.features.iter().any(|it| !self.computes(&it.name) && !record.features.contains_key(&it.name))
+    /// Returns the name of a feature that a record lacks and that is not computed.
+    pub(crate) fn missing_in(&self, record: &Record) -> Option<&str> {
+        let names = self.features.iter().map(|it| it.name.as_str());
+        names.into_iter().find(|name| !self.computes(name) && !record.features.contains_key(*name))
     }
 
     fn computes(&self, name: &str) -> bool {

@@ -327,12 +327,12 @@ impl Detector {
     }
 
     fn reason_against_features(&self, sample: &Sample) -> Option<NoPrediction> {
-        let lacks_features = match sample {
-            Sample::Text(_) => self.encoders.lacks_features(&Record::default()),
-            Sample::Record(record) => self.encoders.lacks_features(record),
-            _ => false,
+        let missing = match sample {
+            Sample::Text(_) => self.encoders.missing_feature(&Record::default()),
+            Sample::Record(record) => self.encoders.missing_feature(record),
+            _ => None,
         };
-        lacks_features.then_some(NoPrediction::MissingFeatures)
+        missing.map(|_| NoPrediction::MissingFeatures)
     }
 
     /// Tests the detector on samples with these domains, one entry per sample, or none.
@@ -399,7 +399,22 @@ impl Detector {
         if self.fields.words.is_none() {
             return Err(wrong_input("trees", "texts"));
         }
-        self.encoders.dataset(records, self.extra_padding(), Path::new("records"))
+        // Scores of made-up numbers would be a part of the metrics.
+        let encoders = &self.encoders;
+        let records = records.into_iter().map(|record| {
+            let record = record?;
+            match encoders.missing_feature(&record) {
+                Some(name) => {
+                    let message = format!(
+                        "record {}: expected numbers of the feature `{name}`, got none",
+                        record.number
+                    );
+                    Err(faknow_data::Error::Dataset(message))
+                }
+                None => Ok(record),
+            }
+        });
+        encoders.dataset(records, self.extra_padding(), Path::new("records"))
     }
 }
 

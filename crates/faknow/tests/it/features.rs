@@ -151,6 +151,12 @@ fn records_without_features_have_no_prediction() {
     let reasons: Vec<_> =
         detector.predict_samples(&samples).unwrap().iter().map(SamplePrediction::reason).collect();
     assert_eq!(reasons, [None, Some(NoPrediction::MissingFeatures)]);
+    // A test does not count such records.
+    let labeled = line("null").replace('{', "{\"label\": \"fake\", ");
+    fs::write(bench.path("labeled.jsonl"), labeled).unwrap();
+    let error =
+        detector.test(bench.path("labeled.jsonl"), &detector.config().data).err().unwrap().to_string();
+    assert_eq!(error, "record 1: expected numbers of the feature `emotions`, got none");
     fs::write(bench.path("new.jsonl"), line("[1, 2]")).unwrap();
     let records: Vec<_> = detector.open(&data).unwrap().collect::<Result<_, _>>().unwrap();
     let error = detector.predict_samples(&[records[0].sample.clone()]).unwrap_err().to_string();
