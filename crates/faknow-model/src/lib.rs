@@ -13,15 +13,16 @@ pub mod social;
 pub mod weights;
 
 pub use content::{
-    Dudef, DudefConfig, Eddfn, EddfnConfig, EddfnInput, EddfnOutput, Endef, EntityConfig, M3fend,
-    M3fendConfig, Mdfend, MdfendConfig, TextCnn, TextCnnConfig,
+    Dudef, DudefConfig, Eddfn, EddfnConfig, EddfnInput, EddfnOutput, Endef, EntityConfig, LinearClassifier,
+    LinearConfig, LinearLoss, M3fend, M3fendConfig, Mdfend, MdfendConfig, TextCnn, TextCnnConfig,
 };
 pub use error::{Error, Result};
 pub use explain::{
-    WordContributions, integrated_gradients, integrated_gradients_in_parts, node_contributions,
+    NGramContributions, WordContributions, integrated_gradients, integrated_gradients_in_parts,
+    ngram_contributions, node_contributions,
 };
 pub use loss::{ClassWeights, Criterion, LossName};
-pub use model::{EmbeddingModel, Loss, Mode, Model, Output, TrainingDataPass};
+pub use model::{EmbeddingModel, Loss, Mode, Model, NGramWeights, Output, TrainingDataPass};
 pub use social::{
     BiGcn, BiGcnConfig, ConvKind, Ebgcn, EbgcnConfig, Fang, FangConfig, Gcnfn, GcnfnConfig, Gnncl,
     GnnclConfig, GraphClassifier, GraphClassifierConfig, TrustRd, TrustRdConfig, TrustRdPretraining, Upfd,

@@ -77,6 +77,11 @@ pub trait Model: Send {
         let _ = batch;
         Ok(())
     }
+
+    /// Returns the weights of n-grams if the logits are their weighted sums, which makes explanations exact. Default: `None`.
+    fn ngram_weights(&self) -> Option<NGramWeights<'_>> {
+        None
+    }
 }
 
 /// A pass over the training data that initializes buffers of a model.
@@ -92,6 +97,16 @@ pub trait TrainingDataPass<B> {
     /// # Errors
     /// libtorch rejects an operation.
     fn finish(&mut self, rng: &mut Rng) -> Result<()>;
+}
+
+/// The parameters of a model whose logits are the bias plus the sum of the weights of the n-grams of a text, each multiplied by its
+/// value.
+#[derive(Debug, Clone, Copy)]
+pub struct NGramWeights<'a> {
+    /// Weights `[n_features, n_classes]`.
+    pub weight: &'a Tensor,
+    /// Bias `[n_classes]`.
+    pub bias: &'a Tensor,
 }
 
 /// A model whose logits depend only on the word vectors of a text.
@@ -141,6 +156,10 @@ impl<M: Model + ?Sized> Model for Box<M> {
 
     fn after_step(&self, batch: &Self::Batch) -> Result<()> {
         (**self).after_step(batch)
+    }
+
+    fn ngram_weights(&self) -> Option<NGramWeights<'_>> {
+        (**self).ngram_weights()
     }
 }
 

@@ -33,6 +33,7 @@ pub use optim::{
 };
 pub use step::adversarial::Adversarial;
 pub use step::attack::{Attack, Fgm, Pgd};
+pub use step::dual_coordinate_descent::DualCoordinateDescent;
 pub use step::ewc::Ewc;
 pub use step::gem::Gem;
 pub use step::output::StepOutput;

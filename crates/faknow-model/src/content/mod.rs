@@ -7,6 +7,7 @@ mod encoder_classifier;
 mod endef;
 mod entity_branch;
 mod k_means;
+mod linear;
 mod m3fend;
 mod m3fend_head;
 mod mdfend;
@@ -22,6 +23,7 @@ pub use encoder_classifier::{
 };
 pub use endef::Endef;
 pub use entity_branch::{EntityBranch, EntityConfig};
+pub use linear::{LinearClassifier, LinearConfig, LinearLoss};
 pub use m3fend::{M3fend, M3fendConfig};
 pub use m3fend_head::{M3fendHead, M3fendSizes, Views};
 pub use mdfend::{Mdfend, MdfendConfig, MdfendHead};

@@ -2,9 +2,11 @@
 
 pub(crate) mod adversarial;
 pub(crate) mod attack;
+pub(crate) mod dual_coordinate_descent;
 pub(crate) mod ewc;
 mod from_fn;
 pub(crate) mod gem;
+mod linear_dual;
 pub(crate) mod output;
 pub(crate) mod shapes;
 pub(crate) mod supervised;

@@ -18,6 +18,7 @@ mod custom_models;
 mod defects_best;
 mod defects_training;
 mod determinism;
+mod dual_coordinate_descent;
 mod events;
 mod events_of_failures;
 mod failures;

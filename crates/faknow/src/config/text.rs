@@ -7,6 +7,7 @@ use faknow_data::text::{TokenizerConfig, TokenizerKind};
 use serde::{Deserialize, Serialize};
 
 use crate::config::names::similar_name;
+use crate::models::Fields;
 use crate::{Error, Result};
 
 /// Tokenization of texts.
@@ -84,6 +85,20 @@ impl TextConfig {
     /// Returns the storage of the tokens.
     pub(crate) fn storage(&self) -> TokenStorage {
         TokenStorage { max_bytes: Some(self.memory.saturating_mul(1 << 20)), dir: self.cache.clone() }
+    }
+
+    /// Returns the settings of the tokenizer for a model with these input fields. Models of n-grams read Chinese as characters,
+    /// including punctuation, unless the config sets another tokenizer.
+    ///
+    /// # Errors
+    /// As for [`tokenizer_config`](Self::tokenizer_config).
+    pub(crate) fn tokenizer_config_for(&self, fields: &Fields) -> Result<TokenizerConfig> {
+        let mut config = self.tokenizer_config()?;
+        if fields.ngrams.is_some() && self.tokenizer.is_none() && config.kind == TokenizerKind::Jieba {
+            config.kind = TokenizerKind::Characters;
+            config.punctuation = true;
+        }
+        Ok(config)
     }
 
     /// Returns the settings of the tokenizer, with the stop words of their file.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use faknow_data::graph::{TfIdf, Tree};
-use faknow_data::text::{TokenStorage, Tokenizer, TokenizerConfig, Vocab};
+use faknow_data::text::{NGramEncoder, TokenStorage, Tokenizer, TokenizerConfig, Vocab};
 use faknow_data::{FieldDataset, NodeFeatureKind, Record};
 use faknow_model::encoder::PretrainedEncoder;
 use serde::de::DeserializeOwned;
@@ -21,6 +21,7 @@ use crate::{Error, Result};
 
 pub(crate) const VOCAB: &str = "vocab.txt";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
+pub(crate) const NGRAMS: &str = "ngrams.tsv";
 pub(crate) const FEATURES: &str = "features.json";
 pub(crate) const DOMAINS: &str = "domains.json";
 pub(crate) const RECORD_FEATURES: &str = "record_features.json";
@@ -38,6 +39,8 @@ pub(crate) struct FieldEncoders {
     pub(crate) words: Option<WordEncoder>,
     /// Encoder of texts as subwords, instead of words.
     pub(crate) subwords: Option<SubwordEncoder>,
+    /// Encoder of the n-grams of texts.
+    pub(crate) ngrams: Option<NGramEncoder>,
     /// Encoder of propagation trees.
     pub(crate) trees: Option<TreeEncoder>,
     /// Names of the domains of the training data in the order of their indices, if the model uses domains.
@@ -129,7 +132,13 @@ impl FieldEncoders {
     {
         match (&self.subwords, &self.words) {
             (Some(subwords), _) => subwords.dataset(records, Some(&self.domains), &TokenStorage::default()),
-            (None, Some(words)) => words.dataset(records, &self.domains, extra_padding),
+            (None, Some(words)) => {
+                let data = words.dataset(records, &self.domains, extra_padding)?;
+                match &self.ngrams {
+                    Some(ngrams) => Ok(data.with_ngrams(ngrams)?),
+                    None => Ok(data),
+                }
+            }
             (None, None) => Err(wrong_input("trees", "texts")),
         }
     }
@@ -163,12 +172,13 @@ impl FieldEncoders {
         if has_encoder && Self::needs_weights(fields) && SubwordEncoder::saved_weights(run)?.is_empty() {
             return Ok(Some("encoder/model.safetensors"));
         }
+        let ngrams: &[&str] = if fields.ngrams.is_some() { &[NGRAMS] } else { &[] };
         let trees: &[&str] = if fields.trees.is_some() || fields.news.is_some() { &[FEATURES] } else { &[] };
         let is_required = fields.domains.as_ref().is_some_and(|domains| domains.is_required);
         let domains: &[&str] = if is_required { &[DOMAINS] } else { &[] };
         let is_required = fields.features.iter().any(|feature| feature.is_required);
         let features: &[&str] = if is_required { &[RECORD_FEATURES] } else { &[] };
-        let names = words.iter().chain(trees).chain(domains).chain(features);
+        let names = words.iter().chain(ngrams).chain(trees).chain(domains).chain(features);
         Ok(names.copied().find(|name| !run.join(name).exists()))
     }
 
@@ -180,12 +190,16 @@ impl FieldEncoders {
     /// Returns the names of the files of the encoders in a run directory, without weights.
     pub(crate) fn files(&self) -> Vec<&'static str> {
         let encoder: &[&str] = if self.subwords.is_some() { &ENCODER_FILES } else { &[] };
-        [VOCAB, TOKENIZER, FEATURES, DOMAINS, RECORD_FEATURES].iter().chain(encoder).copied().collect()
+        [VOCAB, TOKENIZER, NGRAMS, FEATURES, DOMAINS, RECORD_FEATURES]
+            .iter()
+            .chain(encoder)
+            .copied()
+            .collect()
     }
 
     /// Loads the encoders for a model with these input fields from a run directory, and compares them with their checksums.
     pub(crate) fn load(run: &Path, fields: &Fields, text: &TextConfig) -> Result<Self> {
-        verify_files(run, &[VOCAB, TOKENIZER, FEATURES, DOMAINS, RECORD_FEATURES])?;
+        verify_files(run, &[VOCAB, TOKENIZER, NGRAMS, FEATURES, DOMAINS, RECORD_FEATURES])?;
         let subwords = || -> Result<SubwordEncoder> {
             verify_files(run, &ENCODER_FILES)?;
             let weights = SubwordEncoder::saved_weights(run)?;
@@ -202,8 +216,12 @@ impl FieldEncoders {
         let has_nodes = fields.trees.is_some() || fields.news.is_some();
         let trees = has_nodes.then(|| require_json(run, FEATURES));
         let features: Option<FeatureEncoder> = read_json(run, RECORD_FEATURES)?;
+        let words = has_words.then(words).transpose()?;
+        let ngrams = words.as_ref().filter(|_| fields.ngrams.is_some());
+        let ngrams = ngrams.map(|words| NGramEncoder::load(run.join(NGRAMS), &words.vocab)).transpose()?;
         Ok(Self {
-            words: has_words.then(words).transpose()?,
+            words,
+            ngrams,
             subwords: has_subwords.then(subwords).transpose()?,
             trees: trees.transpose()?,
             domains: read_json(run, DOMAINS)?.unwrap_or_default(),
@@ -226,6 +244,9 @@ impl FieldEncoders {
         if let Some(words) = &self.words {
             words.vocab.save(run.join(VOCAB))?;
             write_json(&run.join(TOKENIZER), words.tokenizer.config())?;
+            if let Some(ngrams) = &self.ngrams {
+                ngrams.save(run.join(NGRAMS), &words.vocab)?;
+            }
         }
         Ok(())
     }
@@ -256,6 +277,7 @@ impl FieldEncoders {
             n_classes,
             word_vectors,
             encoder,
+            n_ngrams: self.ngrams.as_ref().map_or(0, NGramEncoder::n_features),
             n_domains: self.domains.len(),
             feature_sizes: &self.feature_sizes,
         }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use faknow_data::text::{TokenStorage, Tokenizer, Vocab, VocabOptions};
+use faknow_data::text::{
+    NGramEncoder, NGramOptions, TokenStorage, Tokenizer, TokenizerKind, Vocab, VocabOptions,
+};
 use faknow_data::{Classes, FieldDataset, Record};
 use serde_json::{Value, json};
 
@@ -15,7 +17,7 @@ use crate::data::layout::LayoutRules;
 use crate::data::left_out::{LeftOutRecords, check_drop_classes};
 use crate::data::subword_encoder::SubwordEncoder;
 use crate::data::text_cache::{TextCache, Tokenized};
-use crate::models::Fields;
+use crate::models::{Fields, NGramField};
 use crate::{Error, Result};
 
 /// Reads the files of `config` for a model with these input fields; `saved` are the encoders of a resumed run.
@@ -26,13 +28,14 @@ pub(crate) fn load(
     test_records: TestRecords,
 ) -> Result<Corpus> {
     let classes = config.data.to_classes()?;
-    let FieldEncoders { words, subwords, features: saved_features, .. } = saved.unwrap_or_default();
+    let FieldEncoders { words, subwords, ngrams: saved_ngrams, features: saved_features, .. } =
+        saved.unwrap_or_default();
     let saved = words.map(|words| words.vocab);
     let subwords = match subwords {
         Some(subwords) => Some(subwords),
         None => SubwordEncoder::open(&config.text)?,
     };
-    let tokenizer = Tokenizer::new(config.text.tokenizer_config()?)?;
+    let tokenizer = Tokenizer::new(config.text.tokenizer_config_for(fields)?)?;
     config.train_files()?;
     let storage = config.text.storage();
     check_drop_classes(&config.data.drop_classes, &classes)?;
@@ -89,6 +92,15 @@ pub(crate) fn load(
         }
     };
     let Tokenized { train, valid, test, vocab, left_out } = tokenized;
+    let ngrams = match (saved_ngrams, &fields.ngrams) {
+        (Some(saved), _) => Some(saved),
+        (None, Some(field)) => {
+            let options = ngram_options(field, tokenizer.config().kind);
+            let file = config.train_files()?.first();
+            Some(NGramEncoder::fit(&train, &options).map_err(|e| training_error(file, e))?)
+        }
+        (None, None) => None,
+    };
     let extra_padding = fields.words.as_ref().map_or(0, |words| words.extra_padding);
     let features = saved_features.or_else(|| {
         (!fields.features.is_empty()).then(|| FeatureEncoder::fit(fields, &train, emotion_source))
@@ -96,6 +108,10 @@ pub(crate) fn load(
     let input = |data: FieldDataset, files: Option<&DataFiles>| -> Result<FieldDataset> {
         let data = data.with_extra_padding(extra_padding);
         let source = files.or(config.data.train.as_ref()).map_or(Path::new(""), DataFiles::first);
+        let data = match &ngrams {
+            Some(ngrams) => data.with_ngrams(ngrams)?,
+            None => data,
+        };
         match &features {
             Some(features) => features.encode(data, source),
             None => Ok(data),
@@ -108,6 +124,7 @@ pub(crate) fn load(
     let encoders = FieldEncoders {
         words: vocab.map(|vocab| WordEncoder { vocab, tokenizer }),
         subwords,
+        ngrams,
         domains,
         feature_sizes: features.as_ref().map(FeatureEncoder::sizes).unwrap_or_default(),
         features,
@@ -220,6 +237,12 @@ impl Reader<'_> {
 /// Returns the options of the vocabulary.
 pub(crate) fn vocab_options(config: &TextConfig) -> VocabOptions {
     VocabOptions { min_count: config.min_count, max_size: (config.max_vocab > 0).then_some(config.max_vocab) }
+}
+
+/// Returns the options of n-grams of the tokens of this tokenizer.
+fn ngram_options(field: &NGramField, tokenizer: TokenizerKind) -> NGramOptions {
+    let default_n = if tokenizer == TokenizerKind::Characters { 4 } else { 2 };
+    NGramOptions { max_n: if field.max_n == 0 { default_n } else { field.max_n }, min_df: field.min_df }
 }
 
 /// Returns the records at the ascending positions `part`, or all, with computed emotion features.

@@ -93,6 +93,7 @@ impl ModelSpec for EncoderSpec {
                 loader: LoaderConfig { batch_size: 64, buckets: 0, ..LoaderConfig::default() },
                 trainer: TrainerConfig { epochs: 100, ..TrainerConfig::default() },
                 early_stopping: EarlyStoppingConfig { patience: 10, ..EarlyStoppingConfig::default() },
+                ..TrainingDefaults::default()
             },
             (false, _) => TrainingDefaults {
                 optimizer: lr(5e-4),
@@ -130,6 +131,7 @@ mod tests {
             n_classes: 2,
             word_vectors: None,
             encoder: None,
+            n_ngrams: 0,
             n_domains: 0,
             feature_sizes: &[],
         };

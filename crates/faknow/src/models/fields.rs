@@ -18,6 +18,8 @@ use serde::{Serialize, Serializer};
 pub struct Fields {
     /// The words of a text. Default: not used.
     pub words: Option<WordField>,
+    /// The weighted n-grams of the words, which batches have instead of them. Default: not used.
+    pub ngrams: Option<NGramField>,
     /// A propagation tree. Default: not used.
     pub trees: Option<TreeField>,
     /// An article of a graph of news, sources and users. Default: not used.
@@ -54,6 +56,16 @@ pub enum EncoderUse {
     /// They are not trained, but the model has to compute the output of the encoder, as with adapters (the default).
     #[default]
     Adapted,
+}
+
+/// Settings of the field of n-grams.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NGramField {
+    /// Maximum number of tokens of an n-gram; 0 for 4 characters or 2 words. Default 0.
+    pub max_n: usize,
+    /// Minimum number of training texts that contain an n-gram, at least 1.
+    pub min_df: usize,
 }
 
 /// Settings of the field of domains.
@@ -124,6 +136,13 @@ impl Fields {
         self
     }
 
+    /// Adds the n-grams of the words, with these settings.
+    #[must_use]
+    pub fn with_ngrams(mut self, ngrams: NGramField) -> Self {
+        self.ngrams = Some(ngrams);
+        self
+    }
+
     /// Adds the field of domains, with these settings.
     #[must_use]
     pub fn with_domains(mut self, domains: DomainField) -> Self {
@@ -186,6 +205,13 @@ impl WordField {
     pub fn or_encoder_that_is(mut self, encoder_use: EncoderUse) -> Self {
         self.encoder_use = encoder_use;
         self.or_encoder()
+    }
+}
+
+impl NGramField {
+    /// Creates a field of n-grams of up to `max_n` tokens in at least `min_df` training texts.
+    pub fn new(max_n: usize, min_df: usize) -> Self {
+        Self { max_n, min_df }
     }
 }
 

@@ -23,6 +23,7 @@ mod fields;
 mod gcnfn;
 mod gnncl;
 mod graph_classifier;
+mod linear;
 mod m3fend;
 mod mdfend;
 mod registry;
@@ -32,7 +33,9 @@ mod training_defaults;
 mod trustrd;
 mod upfd;
 
-pub use fields::{DomainField, EncoderUse, FeatureField, Fields, NewsField, TextField, TreeField, WordField};
+pub use fields::{
+    DomainField, EncoderUse, FeatureField, Fields, NGramField, NewsField, TextField, TreeField, WordField,
+};
 pub(crate) use registry::ConfiguredModel;
 pub use registry::{ModelInfo, Registry};
 pub use spec::{BoxedModel, BoxedStep, Hyperparameter, LayerTraining, ModelSpec, Pretraining, Shape};

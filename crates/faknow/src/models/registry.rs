@@ -20,6 +20,7 @@ use super::fang::FangSpec;
 use super::gcnfn::GcnfnSpec;
 use super::gnncl::GnnclSpec;
 use super::graph_classifier::{GatSpec, GcnSpec, GraphSageSpec};
+use super::linear::LinearSpec;
 use super::m3fend::M3fendSpec;
 use super::mdfend::MdfendSpec;
 use super::textcnn::TextCnnSpec;
@@ -74,6 +75,7 @@ impl Registry {
     pub fn builtin() -> Self {
         let specs: Vec<Arc<dyn AnySpec>> = vec![
             spec::<TextCnnSpec>(),
+            spec::<LinearSpec>(),
             spec::<EncoderSpec>(),
             spec::<DudefSpec>(),
             spec::<EddfnSpec>(),
@@ -225,6 +227,7 @@ impl dyn ConfiguredModel {
             n_classes,
             word_vectors: None,
             encoder: None,
+            n_ngrams: 2,
             n_domains: 2,
             feature_sizes: &feature_sizes,
         };

@@ -138,6 +138,8 @@ pub struct Shape<'a> {
     pub word_vectors: Option<&'a Tensor>,
     /// The pretrained encoder, if there is one; texts are then read as its subwords.
     pub encoder: Option<&'a PretrainedEncoder>,
+    /// Number of features of the n-grams; 0 for models that do not read them.
+    pub n_ngrams: usize,
     /// Number of domains of the training data; 0 without domains.
     pub n_domains: usize,
     /// Number of values of each named feature.

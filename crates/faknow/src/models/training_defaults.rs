@@ -5,7 +5,7 @@ use faknow_trainer::schedule::ScheduleConfig;
 use serde::Serialize;
 use toml::{Table, Value};
 
-use crate::config::{Config, EarlyStoppingConfig, LoaderConfig, TrainerConfig};
+use crate::config::{Config, EarlyStoppingConfig, LoaderConfig, TextConfig, TrainerConfig};
 
 /// The training settings that apply if a config does not set them: those of the model's authors.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +20,8 @@ pub struct TrainingDefaults {
     pub trainer: TrainerConfig,
     /// Early stopping; each setting applies if a config does not set it.
     pub early_stopping: EarlyStoppingConfig,
+    /// Tokenization; each setting applies if a config does not set it.
+    pub text: TextConfig,
 }
 
 impl TrainingDefaults {
@@ -37,6 +39,7 @@ impl TrainingDefaults {
             ("loader", to_table(&self.loader), to_table(&default.loader)),
             ("trainer", to_table(&self.trainer), to_table(&default.trainer)),
             ("early_stopping", to_table(&self.early_stopping), to_table(&default.early_stopping)),
+            ("text", to_table(&self.text), to_table(&default.text)),
         ] {
             let changed = difference(settings, &default, &[]);
             if !changed.is_empty() {

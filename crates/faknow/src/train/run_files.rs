@@ -71,6 +71,12 @@ pub const RUN_FILES: &[RunFile] = &[
         [E, N, E],
     ),
     row(
+        "ngrams.tsv",
+        "the n-grams of `linear`, with the number of training texts that contain each",
+        "`checksums.json`, size of the weights",
+        [E, N, E],
+    ),
+    row(
         "features.json",
         "features of the nodes of trees",
         "`checksums.json`, size of the weights",

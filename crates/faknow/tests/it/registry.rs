@@ -29,6 +29,13 @@ schedule = { name = "warmup_linear" }
 loader = { batch_size = 64, max_tokens = 1536 }
 trainer = { epochs = 3, clip_norm = 1.0 }
 
+[linear]
+optimizer = { name = "sgd", lr = 0.01 }
+loader = { batch_size = 8192, eval_batch_size = 8192, buckets = 0 }
+trainer = { epochs = 10, restore_best = false }
+early_stopping = { enabled = false }
+text = { max_length = 100000 }
+
 [gnncl]
 optimizer = { name = "adam", lr = 0.001 }
 loader = { batch_size = 128, eval_batch_size = 128 }
