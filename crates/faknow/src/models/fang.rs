@@ -50,6 +50,7 @@ impl ModelSpec for FangSpec {
             loader: LoaderConfig { batch_size: 32, buckets: 0, ..LoaderConfig::default() },
             trainer: TrainerConfig { epochs: 100, ..TrainerConfig::default() },
             early_stopping: EarlyStoppingConfig { patience: 15, ..EarlyStoppingConfig::default() },
+            ..TrainingDefaults::default()
         }
     }
 }
