@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 pub struct LoaderConfig {
     /// Training batch size, at least 1; with `max_tokens` the maximum. Default 50, as in FaKnow for TextCNN.
     pub batch_size: usize,
-    /// Maximum number of tokens of a batch, padding included, at least 1: each batch has as many texts of similar length as fit,
-    /// in training, validation, test and prediction. Default: no limit, so that all training batches have `batch_size` samples.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_tokens: Option<usize>,
+    /// Maximum number of tokens of a batch, padding included: each batch has as many texts of similar length as fit,
+    /// in training, validation, test and prediction; 0 for no limit, so that all training batches have `batch_size` samples.
+    /// Default 0.
+    pub max_tokens: usize,
     /// Batch size of validation, test and prediction, at least 1; does not change results. Default 256.
     pub eval_batch_size: usize,
     /// Number of batches whose samples are sorted by length together, to reduce padding; 0 disables sorting. Default 50.
@@ -28,7 +28,7 @@ impl Default for LoaderConfig {
     fn default() -> Self {
         Self {
             batch_size: 50,
-            max_tokens: None,
+            max_tokens: 0,
             eval_batch_size: 256,
             buckets: 50,
             drop_last: false,

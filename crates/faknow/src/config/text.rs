@@ -52,8 +52,8 @@ pub struct TextConfig {
     /// Maximum memory in MiB for the tokens of a dataset, 4 bytes per token; larger datasets are read from a file in `cache`
     /// or the system's temporary directory. Default 1024.
     pub memory: u64,
-    /// Directory of cached tokens, for later runs with the same texts and settings. Default: none, each run tokenizes the
-    /// texts.
+    /// Directory of cached tokens and of the output of encoders that are not trained, for later runs with the same texts and
+    /// settings. Default: none, each run tokenizes and encodes the texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
 }

@@ -215,8 +215,8 @@ pub(crate) fn train_loader(data: FieldDataset, config: &Config) -> Result<DataLo
     if loader.balanced {
         builder = builder.balanced();
     }
-    if let Some(max_tokens) = loader.max_tokens {
-        builder = builder.max_tokens(max_tokens);
+    if loader.max_tokens > 0 {
+        builder = builder.max_tokens(loader.max_tokens);
     }
     let source = config.training_source()?;
     Ok(builder.build().map_err(|e| training_error(source, e))?)
@@ -226,8 +226,8 @@ pub(crate) fn train_loader(data: FieldDataset, config: &Config) -> Result<DataLo
 pub(crate) fn eval_loader(data: FieldDataset, config: &LoaderConfig) -> Result<DataLoader<FieldDataset>> {
     let mut builder =
         DataLoader::builder(data).batch_size(config.eval_batch_size).prefetch(config.workers, 4);
-    if let Some(max_tokens) = config.max_tokens {
-        builder = builder.max_tokens(max_tokens);
+    if config.max_tokens > 0 {
+        builder = builder.max_tokens(config.max_tokens);
     }
     // A pool of the size of the dataset sorts all samples, which minimizes padding.
     Ok(builder.buckets(usize::MAX / config.eval_batch_size.max(1)).build()?)

@@ -75,8 +75,8 @@ impl ModelSpec for EncoderSpec {
         TrainingDefaults {
             optimizer: OptimizerConfig::adamw(5e-5).weight_decay(0.01).into(),
             schedule: Some(ScheduleConfig::WarmupLinear(WarmupLinear::default())),
-            loader: LoaderConfig { batch_size: 64, max_tokens: Some(1536), ..LoaderConfig::default() },
-            trainer: TrainerConfig { epochs: 3, clip_norm: Some(1.0), ..TrainerConfig::default() },
+            loader: LoaderConfig { batch_size: 64, max_tokens: 1536, ..LoaderConfig::default() },
+            trainer: TrainerConfig { epochs: 4, clip_norm: Some(1.0), ..TrainerConfig::default() },
             ..TrainingDefaults::default()
         }
     }
@@ -89,9 +89,9 @@ impl ModelSpec for EncoderSpec {
             (true, Tuning::Lora) => TrainingDefaults { optimizer: lr(5e-4), ..full },
             (true, Tuning::Frozen) => TrainingDefaults {
                 optimizer: lr(1e-3),
-                schedule: None,
+                schedule: Some(ScheduleConfig::Constant),
                 loader: LoaderConfig { batch_size: 64, buckets: 0, ..LoaderConfig::default() },
-                trainer: TrainerConfig { epochs: 100, ..TrainerConfig::default() },
+                trainer: TrainerConfig { epochs: 100, ..full.trainer },
                 early_stopping: EarlyStoppingConfig { patience: 10, ..EarlyStoppingConfig::default() },
                 ..TrainingDefaults::default()
             },
@@ -140,6 +140,6 @@ mod tests {
         let values = |name: &str| (of(name).lr_factor, of(name).frozen_epochs);
         assert_eq!(values("layer.1."), (0.5, 1.5));
         assert_eq!(values("layer.0."), (0.25, 3.0));
-        assert_eq!(values("word_embeddings"), (0.125, 4.5));
+        assert_eq!(values("embeddings"), (0.125, 4.5));
     }
 }

@@ -265,7 +265,7 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "cache",
                 FREE,
                 "path",
-                "directory that caches tokens between runs, by content; safe to delete",
+                "directory that caches tokens and the output of frozen encoders between runs, by content; safe to delete",
             ),
         ],
     ),
@@ -282,7 +282,7 @@ pub(super) const TABLES: &[StaticTable] = &[
             setting(
                 "max_tokens",
                 DATA,
-                "tokens, at least 1",
+                "tokens; 0: no limit",
                 "fill batches with texts of similar length up to this number of tokens, padding included",
             ),
             setting(

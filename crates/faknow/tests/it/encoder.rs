@@ -159,12 +159,45 @@ fn unusable_encoders_are_rejected_with_help() {
     };
     let encoder = tiny_encoder(dir.path());
     check(&dir.path().join("missing"), &[], "cargo xtask encoder minilm");
-    check(&encoder, &["text.max_length=65"], "text.max_length: expected at most 64 tokens");
+    check(&encoder, &["text.max_length=65"], "`text.max_length`: expected at most 64 tokens");
     fs::write(encoder.join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n".to_owned() + &"a\n".repeat(100))
         .unwrap();
-    check(&encoder, &[], "text.encoder: expected tokenizer and weights of the same encoder");
+    check(&encoder, &[], "`text.encoder`: expected tokenizer and weights of the same encoder");
     fs::remove_file(encoder.join("vocab.txt")).unwrap();
     check(&encoder, &[], "the encoder has no tokenizer");
     fs::remove_file(encoder.join("model.safetensors")).unwrap();
     check(&encoder, &[], "which has no weights");
+}
+
+#[test]
+fn the_output_of_a_frozen_encoder_is_computed_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path(), &["model.tuning=frozen", "model.dropout=0"]);
+    config.text.encoder = Some(tiny_encoder(dir.path()));
+    config.text.cache = Some(dir.path().join("cache"));
+    let first = run(&config, &dir.path().join("first"));
+    assert!(!first.join("features").exists());
+    let files = || {
+        let features = dir.path().join("cache/features");
+        let dirs: Vec<PathBuf> = fs::read_dir(features).unwrap().map(|it| it.unwrap().path()).collect();
+        assert_eq!(dirs.len(), 1);
+        let files = fs::read_dir(&dirs[0]).unwrap().map(|it| it.unwrap().path());
+        files.map(|file| (file.clone(), fs::read(file).unwrap())).collect::<BTreeMap<_, _>>()
+    };
+    let stored = files();
+    assert!(stored.len() >= 2);
+    // Another split of the same texts.
+    run(&config.set("seed=1").unwrap(), &dir.path().join("second"));
+    assert_eq!(files(), stored);
+    // A corrupted file is written again.
+    let (file, content) = stored.first_key_value().unwrap();
+    fs::write(file, &content[..content.len() - 8]).unwrap();
+    let third = run(&config, &dir.path().join("third"));
+    assert_eq!(scores(&third), scores(&first));
+    assert_eq!(files().len(), stored.len());
+    // Without a cache, the run has its own features.
+    config.text.cache = None;
+    let fourth = run(&config, &dir.path().join("fourth"));
+    assert!(fourth.join("features").exists());
+    assert_eq!(scores(&fourth), scores(&first));
 }
