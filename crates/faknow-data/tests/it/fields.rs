@@ -123,7 +123,7 @@ fn rejects_invalid_features() {
     let shape = "feature: expected floats [n, d] or [n, len, d], got Float [3]";
     check(texts(), "age", &features(1).view([3]), shape);
     let error = with_age().save("/nowhere/data").unwrap_err().to_string();
-    assert_eq!(error, "datasets with features cannot be saved");
+    assert_eq!(error, "datasets with features or further texts cannot be saved");
     let error = trees().save("/nowhere/data").unwrap_err().to_string();
     assert_eq!(error, "expected a dataset of texts without trees: others cannot be saved");
 }
