@@ -16,6 +16,11 @@ use crate::{InputKind, ServeConfig};
 /// Maximum length of the name of a domain.
 const MAX_DOMAIN_CHARS: usize = 200;
 
+/// Maximum number of comments on a text.
+const MAX_COMMENTS: usize = 100;
+/// Maximum absolute value of a numeric feature.
+const MAX_NUMBER: f64 = 1e38;
+
 /// The content of a prediction request.
 #[derive(Debug)]
 pub(crate) struct PredictRequest {
@@ -59,7 +64,7 @@ pub(crate) fn parse(body: &[u8], config: &ServeConfig, input: InputKind) -> Resu
     let (one, many) = (input.single_field(), input.list_field());
     let samples = match (input, text, texts, tree, trees) {
         (InputKind::Texts, Some(text), None, None, None) => {
-            vec![to_text("text", TextItem { text, domain }, config)?]
+            vec![to_text("text", TextItem { text, domain, ..TextItem::default() }, config)?]
         }
         (InputKind::Texts, None, Some(texts), None, None) => {
             check_count(many, texts.len(), config)?;
@@ -133,11 +138,31 @@ fn check_count(field: &str, n: usize, config: &ServeConfig) -> Result<(), ApiErr
 }
 
 fn to_text(field: &str, item: TextItem, config: &ServeConfig) -> Result<Sample, ApiError> {
-    let TextItem { text, domain } = item;
+    let TextItem { text, domain, features, comments } = item;
     check_length(field, &text, config.max_chars, "characters")?;
-    let Some(domain) = domain else { return Ok(Sample::Text(text)) };
-    check_length("domain", &domain, MAX_DOMAIN_CHARS, "characters")?;
-    Ok(Sample::Record(Box::new(Record { domain: Some(domain), ..Record::new(text) })))
+    if domain.is_none() && features.is_empty() && comments.is_empty() {
+        return Ok(Sample::Text(text));
+    }
+    if let Some(domain) = &domain {
+        check_length("domain", domain, MAX_DOMAIN_CHARS, "characters")?;
+    }
+    if comments.len() > MAX_COMMENTS {
+        let got = comments.len();
+        let message = format!("`{field}`: expected at most {MAX_COMMENTS} comments, got {got}");
+        return Err(ApiError::invalid(message));
+    }
+    for comment in &comments {
+        check_length(&format!("{field}: comments"), comment, config.max_chars, "characters")?;
+    }
+    let is_number = |number: &f64| number.abs() <= MAX_NUMBER;
+    if let Some((name, _)) = features.iter().find(|(_, numbers)| !numbers.iter().all(is_number)) {
+        let message =
+            format!("`{field}`: feature `{name}`: expected numbers from -{MAX_NUMBER:e} to {MAX_NUMBER:e}");
+        return Err(ApiError::invalid(message));
+    }
+    let to_f32 = |numbers: Vec<f64>| numbers.into_iter().map(|number| number as f32).collect();
+    let features = features.into_iter().map(|(name, numbers)| (name, to_f32(numbers))).collect();
+    Ok(Sample::Record(Box::new(Record { domain, features, comments, ..Record::new(text) })))
 }
 
 fn to_tree(field: &str, UniqueValue(tree): &UniqueValue, config: &ServeConfig) -> Result<Sample, ApiError> {

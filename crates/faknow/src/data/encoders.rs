@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::config::TextConfig;
-use crate::data::features::{EmotionSource, FeatureEncoder};
+use crate::data::features::{EmotionSource, FeatureEncoder, FeatureProblem};
 use crate::data::subword_encoder::{ENCODER_FILES, SubwordEncoder};
 use crate::data::trees::apply_weights;
 use crate::detector::wrong_input;
@@ -143,9 +143,9 @@ impl FieldEncoders {
         }
     }
 
-    /// Returns the name of a feature that the model reads and a record lacks.
-    pub(crate) fn missing_feature(&self, record: &Record) -> Option<&str> {
-        self.features.as_ref()?.missing_in(record)
+    /// Returns what is wrong with the features of a record that the model reads, if anything.
+    pub(crate) fn feature_problem(&self, record: &Record) -> Option<FeatureProblem<'_>> {
+        self.features.as_ref()?.problem_of(record)
     }
 
     /// Returns what the features of the nodes of trees mean.

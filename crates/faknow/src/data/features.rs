@@ -89,6 +89,15 @@ pub(crate) struct EncodedFeature {
     pub(crate) standardization: Option<Standardization>,
 }
 
+/// What is wrong with the features of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FeatureProblem<'a> {
+    #[error("expected numbers of the feature `{name}`, got none")]
+    Missing { name: &'a str },
+    #[error("feature `{name}`: expected {expected} numbers, as in training, got {got}")]
+    Size { name: &'a str, expected: usize, got: usize },
+}
+
 /// What emotion features are computed from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -187,24 +196,32 @@ impl FeatureEncoder {
         Ok(data)
     }
 
-    /// Returns the name of a feature that a record lacks and that is not computed.
-    pub(crate) fn missing_in(&self, record: &Record) -> Option<&str> {
-        let names = self.features.iter().map(|it| it.name.as_str());
-        names.into_iter().find(|name| !self.computes(name) && !record.features.contains_key(*name))
+    /// Returns what is wrong with the features of a record, if anything, except for those that are computed.
+    pub(crate) fn problem_of(&self, record: &Record) -> Option<FeatureProblem<'_>> {
+        let given = self.features.iter().filter(|it| !self.computes(&it.name));
+        given.into_iter().find_map(|EncodedFeature { name, size, .. }| match record.features.get(name) {
+            None => Some(FeatureProblem::Missing { name }),
+            Some(numbers) if numbers.len() != *size => {
+                Some(FeatureProblem::Size { name, expected: *size, got: numbers.len() })
+            }
+            Some(_) => None,
+        })
     }
 
     fn computes(&self, name: &str) -> bool {
         self.emotions.as_ref().is_some_and(|emotions| emotions.names.iter().any(|other| other == name))
     }
 
-    /// Adds what is missing to the features of a record: those that are computed, and zeros.
+    /// Completes the features of a record: with those that are computed, and with zeros for those with a problem.
     pub(crate) fn complete(&self, record: &mut Record, emotions: Option<&EmotionReader>) {
         if let Some(emotions) = emotions {
             emotions.add_to(record);
         }
         record.features.retain(|name, _| self.features.iter().any(|it| it.name == *name));
         for EncodedFeature { name, size, .. } in &self.features {
-            record.features.entry(name.clone()).or_insert_with(|| vec![0.0; *size]);
+            if record.features.get(name).is_none_or(|numbers| numbers.len() != *size) {
+                record.features.insert(name.clone(), vec![0.0; *size]);
+            }
         }
     }
 

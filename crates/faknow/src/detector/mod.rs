@@ -27,6 +27,7 @@ use tch::{Device, Tensor};
 use crate::config::{Config, DataConfig, DataFiles, DecisionConfig, Threshold, decision as decision_config};
 use crate::data::corpus::eval_loader;
 use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
+use crate::data::features::FeatureProblem;
 use crate::data::files::FileRecords;
 use crate::data::layout::LayoutRules;
 use crate::data::left_out::{LeftOutRecords, check_drop_classes};
@@ -327,12 +328,15 @@ impl Detector {
     }
 
     fn reason_against_features(&self, sample: &Sample) -> Option<NoPrediction> {
-        let missing = match sample {
-            Sample::Text(_) => self.encoders.missing_feature(&Record::default()),
-            Sample::Record(record) => self.encoders.missing_feature(record),
+        let problem = match sample {
+            Sample::Text(_) => self.encoders.feature_problem(&Record::default()),
+            Sample::Record(record) => self.encoders.feature_problem(record),
             _ => None,
         };
-        missing.map(|_| NoPrediction::MissingFeatures)
+        problem.map(|problem| match problem {
+            FeatureProblem::Missing { .. } => NoPrediction::MissingFeatures,
+            FeatureProblem::Size { .. } => NoPrediction::FeatureSize,
+        })
     }
 
     /// Tests the detector on samples with these domains, one entry per sample, or none.
@@ -403,13 +407,9 @@ impl Detector {
         let encoders = &self.encoders;
         let records = records.into_iter().map(|record| {
             let record = record?;
-            match encoders.missing_feature(&record) {
-                Some(name) => {
-                    let message = format!(
-                        "record {}: expected numbers of the feature `{name}`, got none",
-                        record.number
-                    );
-                    Err(faknow_data::Error::Dataset(message))
+            match encoders.feature_problem(&record) {
+                Some(problem) => {
+                    Err(faknow_data::Error::Dataset(format!("record {}: {problem}", record.number)))
                 }
                 None => Ok(record),
             }

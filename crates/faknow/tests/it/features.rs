@@ -159,8 +159,8 @@ fn records_without_features_have_no_prediction() {
     assert_eq!(error, "record 1: expected numbers of the feature `emotions`, got none");
     fs::write(bench.path("new.jsonl"), line("[1, 2]")).unwrap();
     let records: Vec<_> = detector.open(&data).unwrap().collect::<Result<_, _>>().unwrap();
-    let error = detector.predict_samples(&[records[0].sample.clone()]).unwrap_err().to_string();
-    assert_eq!(error, "samples: feature `emotions`: expected 10 numbers per record, as in training, got 2");
+    let prediction = &detector.predict_samples(&[records[0].sample.clone()]).unwrap()[0];
+    assert_eq!(prediction.reason(), Some(NoPrediction::FeatureSize));
 }
 
 #[test]
