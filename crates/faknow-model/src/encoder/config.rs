@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::activation::HiddenActivation;
+use super::deberta::DebertaConfig;
+use super::modernbert::ModernBertConfig;
 use crate::{Error, Result};
 
 /// Sizes and settings of an [`Encoder`](super::Encoder), as in the `config.json` of a Hugging Face model.
@@ -52,6 +54,11 @@ pub enum Architecture {
     Roberta,
     /// DistilBERT: BERT without token types. Sanh et al., *DistilBERT, a distilled version of BERT*, 2019.
     DistilBert,
+    /// DeBERTa-v2 and v3: attention to contents and relative positions. He et al., *DeBERTa: Decoding-enhanced BERT with
+    /// Disentangled Attention*, ICLR 2021.
+    DebertaV2(DebertaConfig),
+    /// ModernBERT: rotary positions and local attention. Warner et al., *Smarter, Better, Faster, Longer*, 2024.
+    ModernBert(ModernBertConfig),
 }
 
 impl EncoderConfig {
@@ -85,7 +92,7 @@ impl EncoderConfig {
     pub(super) fn first_position(&self) -> i64 {
         match self.architecture {
             Architecture::Roberta => self.pad_id + 1,
-            Architecture::Bert | Architecture::DistilBert => 0,
+            _ => 0,
         }
     }
 
@@ -96,14 +103,23 @@ impl EncoderConfig {
 
     /// Returns the names of the parameters below the first layer, such as the embeddings of words, without dots at their ends.
     pub fn embedding_names(&self) -> Vec<String> {
-        vec!["embeddings".to_owned()]
+        let mut names = vec!["embeddings"];
+        if let Architecture::DebertaV2(deberta) = &self.architecture {
+            if let Some(relative) = &deberta.relative {
+                names.push("encoder.rel_embeddings");
+                names.extend(relative.is_normalized.then_some("encoder.LayerNorm"));
+            }
+            names.extend(deberta.convolution.is_some().then_some("encoder.conv"));
+        }
+        names.into_iter().map(str::to_owned).collect()
     }
 
     /// Returns the name of the list of layers.
     pub(super) fn layers_name(&self) -> &'static str {
         match self.architecture {
             Architecture::DistilBert => "transformer.layer",
-            Architecture::Bert | Architecture::Roberta => "encoder.layer",
+            Architecture::ModernBert(_) => "layers",
+            _ => "encoder.layer",
         }
     }
 
@@ -143,6 +159,11 @@ impl EncoderConfig {
             if !(0.0..1.0).contains(&rate) {
                 return Err(Self::invalid(name, "from 0 to below 1", rate));
             }
+        }
+        match &self.architecture {
+            Architecture::DebertaV2(deberta) => deberta.check(self)?,
+            Architecture::ModernBert(modern) => modern.check(self)?,
+            _ => {}
         }
         if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps.is_finite()) {
             return Err(Self::invalid("layer_norm_eps", "above 0", self.layer_norm_eps));

@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 
 use super::activation::HiddenActivation;
 use super::config::{Architecture, EncoderConfig};
+use super::deberta::{DebertaConfig, RelativeConfig};
+use super::modernbert::ModernBertConfig;
 use crate::{Error, Result};
 
 /// Name of the file in the directory of an encoder.
@@ -15,12 +17,14 @@ const FILE: &str = "config.json";
 type Reader = fn(&Json) -> Result<EncoderConfig>;
 
 /// The supported values of `model_type`.
-const MODEL_TYPES: [(&str, Reader); 5] = [
+const MODEL_TYPES: [(&str, Reader); 7] = [
     ("bert", bert),
     ("roberta", roberta),
     ("xlm-roberta", roberta),
     ("camembert", roberta),
     ("distilbert", distilbert),
+    ("deberta-v2", deberta),
+    ("modernbert", modernbert),
 ];
 
 impl EncoderConfig {
@@ -118,23 +122,115 @@ fn distilbert(json: &Json) -> Result<EncoderConfig> {
     })
 }
 
+fn deberta(json: &Json) -> Result<EncoderConfig> {
+    let default = bert(json)?;
+    let n_positions = default.n_positions;
+    let relative = json.bool("relative_attention", false)?.then(|| -> Result<_> {
+        let kinds = json.parts("pos_att_type", "")?;
+        let max = json.int("max_relative_positions", -1)?;
+        Ok(RelativeConfig {
+            n_buckets: json.int("position_buckets", -1)?.max(0),
+            max_distance: if max < 1 { n_positions } else { max },
+            is_normalized: json.parts("norm_rel_ebd", "none")?.iter().any(|part| part == "layer_norm"),
+            shares_projections: json.bool("share_att_key", false)?,
+            content_to_position: kinds.iter().any(|kind| kind == "c2p"),
+            position_to_content: kinds.iter().any(|kind| kind == "p2c"),
+        })
+    });
+    let kernel_size = json.int("conv_kernel_size", 0)?;
+    let convolution = match kernel_size {
+        ..=0 => None,
+        _ => Some((kernel_size, json.int("conv_groups", 1)?, json.activation("conv_act", "tanh")?)),
+    };
+    let deberta = DebertaConfig {
+        embedding_size: json.int("embedding_size", json.int("hidden_size", 1536)?)?,
+        has_absolute_positions: json.bool("position_biased_input", true)?,
+        relative: relative.transpose()?,
+        convolution,
+    };
+    Ok(EncoderConfig {
+        architecture: Architecture::DebertaV2(deberta),
+        vocab_size: json.int("vocab_size", 128_100)?,
+        hidden_size: json.int("hidden_size", 1536)?,
+        n_layers: json.int("num_hidden_layers", 24)?,
+        n_heads: json.int("num_attention_heads", 24)?,
+        intermediate_size: json.int("intermediate_size", 6144)?,
+        type_vocab_size: json.int("type_vocab_size", 0)?,
+        layer_norm_eps: json.float("layer_norm_eps", 1e-7)?,
+        pooler: false,
+        ..default
+    })
+}
+
+fn modernbert(json: &Json) -> Result<EncoderConfig> {
+    let global_theta = json.float("global_rope_theta", 160_000.0)?;
+    let modern = ModernBertConfig {
+        global_every: json.int("global_attn_every_n_layers", 3)?,
+        local_window: json.int("local_attention", 128)?,
+        global_theta,
+        local_theta: json
+            .float("local_rope_theta", if json.has("local_rope_theta") { global_theta } else { 10_000.0 })?,
+        norm_bias: json.bool("norm_bias", false)?,
+        attention_bias: json.bool("attention_bias", false)?,
+        mlp_bias: json.bool("mlp_bias", false)?,
+        embedding_dropout: json.float("embedding_dropout", 0.0)?,
+    };
+    Ok(EncoderConfig {
+        architecture: Architecture::ModernBert(modern),
+        vocab_size: json.int("vocab_size", 50_368)?,
+        hidden_size: json.int("hidden_size", 768)?,
+        n_layers: json.int("num_hidden_layers", 22)?,
+        n_heads: json.int("num_attention_heads", 12)?,
+        intermediate_size: json.int("intermediate_size", 1152)?,
+        n_positions: json.int("max_position_embeddings", 8192)?,
+        type_vocab_size: 0,
+        pad_id: json.int("pad_token_id", 50_283)?,
+        layer_norm_eps: json.float("norm_eps", 1e-5)?,
+        activation: json.activation("hidden_activation", "gelu")?,
+        dropout: json.float("mlp_dropout", 0.0)?,
+        attention_dropout: json.float("attention_dropout", 0.0)?,
+        initializer_range: json.float("initializer_range", 0.02)?,
+        ..EncoderConfig::bert(1)
+    })
+}
+
 /// The keys of the file. A key that is missing or null has its default.
-pub(super) struct Json(Map<String, Value>);
+struct Json(Map<String, Value>);
 
 impl Json {
-    pub(super) fn int(&self, key: &'static str, default: i64) -> Result<i64> {
+    fn int(&self, key: &'static str, default: i64) -> Result<i64> {
         self.value(key, default, "an integer", Value::as_i64)
     }
 
-    pub(super) fn float(&self, key: &'static str, default: f64) -> Result<f64> {
+    fn float(&self, key: &'static str, default: f64) -> Result<f64> {
         self.value(key, default, "a number", Value::as_f64)
     }
 
-    pub(super) fn text(&self, key: &'static str, default: &str) -> Result<String> {
+    fn text(&self, key: &'static str, default: &str) -> Result<String> {
         self.value(key, default.to_owned(), "a text", |value| value.as_str().map(str::to_owned))
     }
 
-    pub(super) fn activation(&self, key: &'static str, default: &str) -> Result<HiddenActivation> {
+    fn bool(&self, key: &'static str, default: bool) -> Result<bool> {
+        self.value(key, default, "true or false", Value::as_bool)
+    }
+
+    /// Returns whether the key is present, also with the value null.
+    fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// Returns a list of texts, or the parts of a text separated by `|`, in lowercase.
+    fn parts(&self, key: &'static str, default: &str) -> Result<Vec<String>> {
+        let default = vec![default.to_owned()];
+        let parts = self.value(key, default, "a text or a list of texts", |value| match value {
+            Value::String(text) => Some(text.split('|').map(str::to_owned).collect()),
+            Value::Array(parts) => parts.iter().map(|part| Some(part.as_str()?.to_owned())).collect(),
+            _ => None,
+        })?;
+        Ok(parts.iter().map(|part| part.trim().to_lowercase()).collect())
+    }
+
+    fn activation(&self, key: &'static str, default: &str) -> Result<HiddenActivation> {
         HiddenActivation::from_name(key, &self.text(key, default)?)
     }
 

@@ -1,21 +1,36 @@
 //! The encoder: token ids to hidden states.
 
 use std::cell::RefCell;
+use std::fmt::Debug;
 
 use faknow_data::text::Subwords;
 use tch::Tensor;
 use tch::nn::Path;
 
-use super::attention::Attention;
-use super::config::EncoderConfig;
-use super::embeddings::Embeddings;
+use super::bert::Bert;
+use super::config::{Architecture, EncoderConfig};
+use super::deberta::Deberta;
 use super::hidden::Hidden;
 use super::layout::Layout;
 use super::lora::{Adapter, Adapters, LoraConfig};
+use super::modernbert::ModernBert;
 use super::params::{Created, Params, Source, Tensors};
-use super::post_norm::PostNormLayer;
 use super::projection::{LinearKind, Projection};
+use crate::layers::Embedding;
 use crate::{Error, Mode, Result};
+
+/// The layers of an architecture.
+pub(super) trait Network: Debug + Send {
+    /// Returns the embeddings of words.
+    fn words(&self) -> &Embedding;
+
+    /// Computes the rows of the last hidden states, `[n_rows, hidden_size]`, from the vectors of the words, `[n_rows, size]`;
+    /// `observe` receives the rows of all hidden states in order.
+    fn run(&self, words: &Tensor, layout: &Layout, mode: Mode, observe: Observer<'_>) -> Result<Tensor>;
+}
+
+/// Receives hidden states.
+pub(super) type Observer<'a> = &'a mut dyn FnMut(&Tensor) -> Result<()>;
 
 /// A transformer encoder of texts.
 ///
@@ -44,8 +59,7 @@ use crate::{Error, Mode, Result};
 #[derive(Debug)]
 pub struct Encoder {
     config: EncoderConfig,
-    embeddings: Embeddings,
-    layers: Vec<PostNormLayer>,
+    network: Box<dyn Network>,
     pooler: Option<Projection>,
     parameters: Vec<(String, Tensor)>,
     adapters: Vec<(String, Adapter)>,
@@ -103,10 +117,13 @@ impl Encoder {
         config.check()?;
         let created = RefCell::new(Created::default());
         let params = Params::new(path, source, adapters, &created);
-        let layers = params.sub(config.layers_name());
-        let embeddings = Embeddings::new(&params.sub("embeddings"), config)?;
-        let layers =
-            (0..config.n_layers).map(|i| PostNormLayer::new(&layers.at(i), config)).collect::<Result<_>>()?;
+        let network: Box<dyn Network> = match &config.architecture {
+            Architecture::Bert | Architecture::Roberta | Architecture::DistilBert => {
+                Box::new(Bert::new(&params, config)?)
+            }
+            Architecture::DebertaV2(deberta) => Box::new(Deberta::new(&params, config, deberta)?),
+            Architecture::ModernBert(modern) => Box::new(ModernBert::new(&params, config, modern)?),
+        };
         let size = config.hidden_size;
         let pooler = match config.pooler {
             true => Some(Projection::new(
@@ -121,7 +138,7 @@ impl Encoder {
             false => None,
         };
         let Created { parameters, adapters, problems } = created.into_inner();
-        Ok((Self { config: config.clone(), embeddings, layers, pooler, parameters, adapters }, problems))
+        Ok((Self { config: config.clone(), network, pooler, parameters, adapters }, problems))
     }
 
     /// Returns the sizes and settings.
@@ -185,13 +202,13 @@ impl Encoder {
     }
 
     /// Computes the input of the first layer and the output of each layer, each `[n, len, hidden_size]`, 0 after the end of a
-    /// text.
+    /// text. The last one is not normalized for ModernBERT.
     ///
     /// # Errors
     /// As [`Encoder::forward`].
     pub fn hidden_states(&self, subwords: &Subwords, mode: Mode) -> Result<Vec<Tensor>> {
         let layout = Layout::packed(subwords)?;
-        let mut states = Vec::with_capacity(self.layers.len() + 1);
+        let mut states = Vec::with_capacity(self.config.n_layers as usize + 1);
         let _ = self.run(subwords, &layout, mode, |rows| {
             states.push(layout.pad(rows)?);
             Ok(())
@@ -204,7 +221,7 @@ impl Encoder {
     /// # Errors
     /// A token id is out of range.
     pub fn word_vectors(&self, ids: &Tensor) -> Result<Tensor> {
-        self.embeddings.words().forward(ids)
+        self.network.words().forward(ids)
     }
 
     /// Computes the last hidden states from [`word_vectors`](Self::word_vectors) `[n, len, hidden_size]`, all of them tokens.
@@ -237,7 +254,7 @@ impl Encoder {
         mode: Mode,
         observe: impl FnMut(&Tensor) -> Result<()>,
     ) -> Result<Tensor> {
-        let words = self.embeddings.words().forward_rows(&layout.select(&subwords.ids)?)?;
+        let words = self.network.words().forward_rows(&layout.select(&subwords.ids)?)?;
         self.run_on_words(&words, layout, mode, observe)
     }
 
@@ -257,19 +274,6 @@ impl Encoder {
                 got: format!("{len}"),
             });
         }
-        let attention = Attention {
-            layout,
-            n_heads: self.config.n_heads,
-            scale: ((self.config.hidden_size / self.config.n_heads) as f64).powf(-0.5),
-            dropout: self.config.attention_dropout,
-            mode,
-        };
-        let mut rows = self.embeddings.forward(words, layout, mode)?;
-        observe(&rows)?;
-        for layer in &self.layers {
-            rows = layer.forward(&rows, mode, |qkv| attention.forward(qkv, |_, _| Ok(None)))?;
-            observe(&rows)?;
-        }
-        Ok(rows)
+        self.network.run(words, layout, mode, &mut observe)
     }
 }

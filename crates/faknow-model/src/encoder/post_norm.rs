@@ -1,4 +1,4 @@
-//! The layers of BERT, RoBERTa and DistilBERT: attention and feed-forward layers, each with a residual connection followed by a
+//! The layers of BERT, RoBERTa, DistilBERT and DeBERTa: attention and feed-forward layers, each with a residual connection followed by a
 //! layer normalization.
 
 use tch::Tensor;
@@ -50,6 +50,13 @@ const BERT: Names = Names {
     output_norm: "output.LayerNorm",
 };
 
+const DEBERTA: Names = Names {
+    query: "attention.self.query_proj",
+    key: "attention.self.key_proj",
+    value: "attention.self.value_proj",
+    ..BERT
+};
+
 const DISTILBERT: Names = Names {
     query: "attention.q_lin",
     key: "attention.k_lin",
@@ -65,7 +72,8 @@ impl PostNormLayer {
     pub(super) fn new(params: &Params<'_, '_>, config: &EncoderConfig) -> Result<Self> {
         let names = match config.architecture {
             Architecture::DistilBert => DISTILBERT,
-            Architecture::Bert | Architecture::Roberta => BERT,
+            Architecture::DebertaV2(_) => DEBERTA,
+            _ => BERT,
         };
         let (size, inner) = (config.hidden_size, config.intermediate_size);
         let linear = |name: &str, sizes, target| {

@@ -9,6 +9,7 @@ of the last hidden states of a few texts, computed in float32.
 import json
 import pathlib
 import sys
+import types
 
 import torch
 import transformers
@@ -16,6 +17,8 @@ from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).parent / "encoders"
 LENGTHS = [7, 3, 9, 7, 1]
+# Keys that all configurations have.
+KEPT = ["pad_token_id"]
 
 COMMON = {
     "vocab_size": 41,
@@ -31,6 +34,56 @@ CASES = {
         transformers.RobertaConfig,
         transformers.RobertaModel,
         {**COMMON, "type_vocab_size": 1, "layer_norm_eps": 1e-5, "hidden_act": "gelu_new", "pad_token_id": 1},
+    ),
+    "deberta_v3": (
+        transformers.DebertaV2Config,
+        transformers.DebertaV2Model,
+        {
+            **COMMON,
+            "type_vocab_size": 0,
+            "relative_attention": True,
+            "position_buckets": 4,
+            "max_relative_positions": -1,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "pos_att_type": "p2c|c2p",
+            "position_biased_input": False,
+        },
+    ),
+    "deberta_v2": (
+        transformers.DebertaV2Config,
+        transformers.DebertaV2Model,
+        {
+            **COMMON,
+            "type_vocab_size": 2,
+            "embedding_size": 10,
+            "relative_attention": True,
+            "position_buckets": -1,
+            "max_relative_positions": 5,
+            "share_att_key": False,
+            "pos_att_type": ["c2p", "p2c"],
+            "position_biased_input": True,
+            "conv_kernel_size": 3,
+            "conv_groups": 2,
+            "conv_act": "gelu",
+        },
+    ),
+    "modernbert": (
+        transformers.ModernBertConfig,
+        transformers.ModernBertModel,
+        {
+            **COMMON,
+            "hidden_size": 12,
+            "num_hidden_layers": 4,
+            "intermediate_size": 10,
+            "local_attention": 4,
+            "global_attn_every_n_layers": 3,
+            "local_rope_theta": 100.0,
+            "global_rope_theta": 1000.0,
+            "pad_token_id": 3,
+            "reference_compile": False,
+            "attn_implementation": "sdpa",
+        },
     ),
     "distilbert": (
         transformers.DistilBertConfig,
@@ -64,14 +117,35 @@ def batch(pad_id):
     return ids.masked_fill(~mask, pad_id), mask
 
 
+def rotate_in_double(self, x, position_ids):
+    """Replaces the angles of ModernBERT, which transformers computes in float32 for any type of weights."""
+    size = self.config.hidden_size // self.config.num_attention_heads
+    frequencies = self.config.rope_theta ** -(torch.arange(0, size, 2, dtype=torch.float64) / size)
+    angles = position_ids[..., None].double() * frequencies
+    angles = torch.cat((angles, angles), -1)
+    return angles.cos(), angles.sin()
+
+
 def make(name, config_class, model_class, arguments):
     torch.manual_seed(7)
     config = config_class(**arguments)
     model = model_class(config).double().eval()
     randomize(model)
+    for module in model.modules():
+        if type(module).__name__ == "ModernBertRotaryEmbedding":
+            module.forward = types.MethodType(rotate_in_double, module)
     ids, mask = batch(config.pad_token_id)
-    output = model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True)
-    last = output.last_hidden_state
+    if config.model_type == "modernbert":
+        # Text by text, since padding without neighbors has no finite hidden states in transformers.
+        texts = [model(row[:n][None], output_hidden_states=True) for row, n in zip(ids, LENGTHS)]
+        states = zip(*(text.hidden_states for text in texts))
+        pad = torch.nn.utils.rnn.pad_sequence
+        hidden_states = [pad([state[0] for state in layer], batch_first=True) for layer in states]
+        last = pad([text.last_hidden_state[0] for text in texts], batch_first=True)
+        output = {"last_hidden_state": last, "hidden_states": hidden_states}
+    else:
+        output = model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True)
+    last = output["last_hidden_state"]
     loss = (last * mask[..., None]).square().sum()
     loss.backward()
     tensors = {
@@ -80,10 +154,10 @@ def make(name, config_class, model_class, arguments):
         "out.last": last,
         "loss.total_loss": loss,
     }
-    for i, hidden in enumerate(output.hidden_states):
+    for i, hidden in enumerate(output["hidden_states"]):
         tensors[f"out.hidden.{i}"] = hidden
     if "pooler_output" in output:
-        tensors["out.pooled"] = output.pooler_output
+        tensors["out.pooled"] = output["pooler_output"]
     for key, parameter in model.named_parameters():
         tensors[f"param.{key}"] = parameter.data.float()
         if parameter.grad is not None:
@@ -92,7 +166,7 @@ def make(name, config_class, model_class, arguments):
     save_file(tensors, HERE / f"{name}.safetensors")
     settings = {**json.loads(config.to_json_string(use_diff=False)), "model_type": config.model_type}
     defaults = transformers.PretrainedConfig().to_dict()
-    settings = {key: value for key, value in settings.items() if key not in defaults or key == "pad_token_id"}
+    settings = {key: value for key, value in settings.items() if key not in defaults or key in KEPT}
     settings["model_type"] = config.model_type
     (HERE / f"{name}.json").write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
 

@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 use crate::golden::{Tensors, assert_close, load_parameters};
 
 /// The files of `make_encoders.py`.
-const CASES: [&str; 3] = ["bert", "roberta", "distilbert"];
+const CASES: [&str; 6] = ["bert", "roberta", "distilbert", "deberta_v3", "deberta_v2", "modernbert"];
 
 /// The cases whose hidden states of padding are compared too.
 const EQUAL_PADDING: [&str; 3] = ["bert", "roberta", "distilbert"];
