@@ -78,6 +78,11 @@ impl SubwordTokenizer {
         match self.0 {}
     }
 
+    /// Returns the text of tokens without special ones.
+    pub fn decode(&self, _: &[u32]) -> Option<String> {
+        match self.0 {}
+    }
+
     /// Writes the tokenizer to a folder.
     ///
     /// # Errors

@@ -168,6 +168,11 @@ impl SubwordTokenizer {
         self.tokenizer.id_to_token(id)
     }
 
+    /// Returns the text of tokens without special ones, as far as the tokenizer keeps it; `None` if it cannot join them.
+    pub fn decode(&self, ids: &[u32]) -> Option<String> {
+        self.tokenizer.decode(ids, true).ok()
+    }
+
     /// Writes `tokenizer.json` and `tokenizer_config.json` to a folder, from which [`load`](Self::load) restores the same
     /// tokenizer, whatever files it was loaded from.
     ///

@@ -6,11 +6,12 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use faknow_data::common::printable_path;
-use faknow_data::text::{UNKNOWN, Vocab};
+use faknow_data::text::UNKNOWN;
 use faknow_data::{Dataset as _, FieldDataset};
 
 use crate::config::DataConfig;
 use crate::data::corpus::Corpus;
+use crate::data::encoders::FieldEncoders;
 use crate::{Error, Result};
 
 /// Maximum number of examples per warning.
@@ -100,16 +101,16 @@ fn have_same_content(a: &Path, b: &Path) -> std::io::Result<bool> {
 /// # Errors
 /// Tokens stored in a file cannot be read.
 pub(crate) fn warnings(corpus: &Corpus) -> Result<Vec<String>> {
-    let vocab = corpus.encoders.words.as_ref().map(|words| &words.vocab);
+    let encoders = &corpus.encoders;
     let mut warnings = Vec::new();
     let parts = [("validation", corpus.valid.as_ref()), ("test", corpus.test.as_ref())];
     for (name, part) in parts {
         if let Some(part) = part {
-            warnings.extend(shared(("training", &corpus.train), (name, part), vocab)?);
+            warnings.extend(shared(("training", &corpus.train), (name, part), encoders)?);
         }
     }
     if let (Some(valid), Some(test)) = (&corpus.valid, &corpus.test) {
-        warnings.extend(shared(("validation", valid), ("test", test), vocab)?);
+        warnings.extend(shared(("validation", valid), ("test", test), encoders)?);
     }
     Ok(warnings)
 }
@@ -118,7 +119,7 @@ pub(crate) fn warnings(corpus: &Corpus) -> Result<Vec<String>> {
 fn shared(
     (other_name, other): (&str, &FieldDataset),
     (name, part): (&str, &FieldDataset),
-    vocab: Option<&Vocab>,
+    encoders: &FieldEncoders,
 ) -> Result<Option<String>> {
     // Memory is proportional to the smaller part, that of the evaluation.
     let mut samples: HashMap<u64, Vec<u32>> = HashMap::new();
@@ -134,14 +135,14 @@ fn shared(
             n += 1;
             n_other_class += usize::from(part.class(sample as usize) != other.class(index));
             if examples.len() < MAX_EXAMPLES {
-                examples.push(describe(part, sample as usize, vocab)?);
+                examples.push(describe(part, sample as usize, encoders)?);
             }
         }
     }
     if n == 0 {
         return Ok(None);
     }
-    let unit = if part.has_words() { "texts" } else { "trees" };
+    let unit = if part.has_trees() { "trees" } else { "texts" };
     let classes = match n_other_class {
         0 => String::new(),
         n => format!(", {n} of them with another class"),
@@ -169,12 +170,20 @@ fn input_hash(data: &FieldDataset, index: usize) -> Result<Option<u64>> {
 }
 
 /// Returns the id of a sample or the start of its text.
-fn describe(data: &FieldDataset, index: usize, vocab: Option<&Vocab>) -> Result<String> {
+fn describe(data: &FieldDataset, index: usize, encoders: &FieldEncoders) -> Result<String> {
     if let Some(id) = data.id(index) {
         return Ok(format!("`{id}`"));
     }
     let tokens = data.tokens(index)?;
-    let words = tokens.iter().take(EXAMPLE_WORDS).filter_map(|&token| vocab?.word(token));
+    let first = &tokens[..tokens.len().min(EXAMPLE_WORDS)];
     let more = if tokens.len() > EXAMPLE_WORDS { " …" } else { "" };
-    Ok(format!("`{}{more}`", words.collect::<Vec<_>>().join(" ")))
+    let text = match (&encoders.words, &encoders.subwords) {
+        (_, Some(subwords)) => subwords.tokenizer.decode(first).unwrap_or_default(),
+        (Some(words), None) => {
+            let words = first.iter().filter_map(|&token| words.vocab.word(token));
+            words.collect::<Vec<_>>().join(" ")
+        }
+        (None, None) => String::new(),
+    };
+    Ok(format!("`{text}{more}`"))
 }
