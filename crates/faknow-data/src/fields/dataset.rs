@@ -1,7 +1,7 @@
 //! A dataset of named fields, each stored as one compact column.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tch::Tensor;
@@ -13,9 +13,7 @@ use super::further_texts::FurtherText;
 use crate::column::Column;
 use crate::fingerprint::Fingerprint;
 use crate::graph::{NewsColumn, TreeColumn};
-use crate::text::{
-    EncodedColumn, EncodedStore, NGramColumn, NGramEncoder, Padding, SubwordColumn, TextKey, WordColumn,
-};
+use crate::text::{EncodedColumn, NGramColumn, NGramEncoder, Padding, SubwordColumn, WordColumn};
 use crate::{Dataset, Error, Result};
 
 /// Samples with named fields: texts, propagation trees, domains, features. Batches have the same fields.
@@ -40,8 +38,8 @@ use crate::{Dataset, Error, Result};
 pub struct FieldDataset {
     pub(super) columns: Columns,
     /// The rows of the columns that are its samples, in order; all rows if `None`.
-    rows: Option<Arc<[u32]>>,
-    padding: Padding,
+    pub(super) rows: Option<Arc<[u32]>>,
+    pub(super) padding: Padding,
 }
 
 /// The columns of a dataset, all of which have one row per sample.
@@ -157,41 +155,6 @@ impl FieldDataset {
         };
         self.columns.ngrams = Some(Arc::new(NGramColumn::encode(words, encoder)?));
         Ok(self)
-    }
-
-    /// Adds the output of an encoder for the subwords, which batches then have instead of them. The content of the dataset and its
-    /// [`fingerprint`](Dataset::fingerprint) remain the same.
-    ///
-    /// # Errors
-    /// [`Error::Dataset`]: the dataset has no subwords, or the store lacks a text; [`Error::Io`]: tokens cannot be read.
-    pub fn with_encoded(mut self, store: &EncodedStore) -> Result<Self> {
-        let Some(subwords) = &self.columns.subwords else {
-            return Err(Error::Dataset("encoded texts: expected a dataset of subwords".to_owned()));
-        };
-        let keys = (0..self.columns.n_rows).map(|row| Ok(TextKey::new(&*subwords.row(row)?)));
-        let Some(column) = store.column(keys)? else {
-            return Err(Error::Dataset("encoded texts: expected all texts, some are missing".to_owned()));
-        };
-        self.columns.encoded = Some(Arc::new(column));
-        Ok(self)
-    }
-
-    /// Returns the samples whose subwords a store lacks, one per text; of a subset, those of the complete dataset.
-    ///
-    /// # Errors
-    /// [`Error::Dataset`]: the dataset has no subwords; [`Error::Io`]: tokens cannot be read.
-    pub fn not_encoded(&self, store: &EncodedStore) -> Result<Self> {
-        let Some(subwords) = &self.columns.subwords else {
-            return Err(Error::Dataset("encoded texts: expected a dataset of subwords".to_owned()));
-        };
-        let (mut rows, mut seen) = (Vec::new(), HashSet::new());
-        for row in 0..self.columns.n_rows {
-            let key = TextKey::new(&*subwords.row(row)?);
-            if !store.contains(&key) && seen.insert(key) {
-                rows.push(row as u32);
-            }
-        }
-        Ok(Self { rows: Some(rows.into()), ..self.clone() })
     }
 
     /// Returns the samples at `indices`, in that order; all columns are shared, not copied.

@@ -6,6 +6,7 @@
 mod batch;
 mod dataset;
 mod domains;
+mod encoded_texts;
 mod features;
 mod from_news;
 mod from_records;

@@ -83,7 +83,7 @@ impl SubwordTokenizer {
         match self.0 {}
     }
 
-    /// Writes the tokenizer to a folder.
+    /// Writes the tokenizer to a directory.
     ///
     /// # Errors
     /// Never, as there is no such tokenizer.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// How to get the folder of an encoder.
+/// How to get the directory of an encoder.
 pub const ENCODER_HELP: &str = "`cargo xtask encoder minilm` fetches a small English encoder, `huggingface-cli download \
                                 ORGANIZATION/MODEL --local-dir DIR` any other";
 

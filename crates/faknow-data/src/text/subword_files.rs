@@ -1,4 +1,4 @@
-//! Loading of tokenizers in the formats of Hugging Face folders.
+//! Loading of tokenizers in the formats of Hugging Face directories.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 const SENTENCEPIECE_FILES: [&str; 5] =
     ["sentencepiece.bpe.model", "spm.model", "spiece.model", "sentencepiece.model", "tokenizer.model"];
 
-/// Loads the tokenizer of a folder.
+/// Loads the tokenizer of a directory.
 pub(super) fn load(dir: &Path, settings: &TokenizerSettings) -> Result<Tokenizer> {
     let [json, words, vocab, merges] =
         ["tokenizer.json", "vocab.txt", "vocab.json", "merges.txt"].map(|name| dir.join(name));
@@ -175,7 +175,7 @@ fn with_added_tokens(mut tokenizer: Tokenizer, dir: &Path) -> Result<Tokenizer> 
     Ok(tokenizer)
 }
 
-/// Returns the model of SentencePiece in a folder, if there is one.
+/// Returns the model of SentencePiece in a directory, if there is one.
 fn sentencepiece_file(dir: &Path) -> Result<Option<PathBuf>> {
     if let Some(path) = SENTENCEPIECE_FILES.iter().map(|name| dir.join(name)).find(|path| path.is_file()) {
         return Ok(Some(path));
@@ -185,7 +185,7 @@ fn sentencepiece_file(dir: &Path) -> Result<Option<PathBuf>> {
     Ok(others.into_iter().next())
 }
 
-/// Returns the names of the files in a folder, sorted.
+/// Returns the names of the files in a directory, sorted.
 fn file_names(dir: &Path) -> Result<Vec<String>> {
     let entries = fs::read_dir(dir).map_err(|error| Error::io(dir, error))?;
     let mut names: Vec<String> =

@@ -1,4 +1,4 @@
-//! Subword tokenizers of encoders such as BERT, loaded from Hugging Face folders.
+//! Subword tokenizers of encoders such as BERT, loaded from Hugging Face directories.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,16 +40,16 @@ pub struct SubwordTokenizer {
 }
 
 impl SubwordTokenizer {
-    /// Loads the tokenizer of a Hugging Face folder: `tokenizer.json`, else `vocab.txt` (WordPiece of BERT), else `vocab.json`
+    /// Loads the tokenizer of a Hugging Face directory: `tokenizer.json`, else `vocab.txt` (WordPiece of BERT), else `vocab.json`
     /// and `merges.txt` (byte-level BPE of RoBERTa), else a SentencePiece model (XLM-R, DeBERTa-v3). Texts are truncated to
     /// `model_max_length` of `tokenizer_config.json`, if set, else to 512 tokens.
     ///
     /// # Errors
-    /// The folder has no tokenizer, or a file of it is invalid.
+    /// The directory has no tokenizer, or a file of it is invalid.
     pub fn load(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         if !dir.is_dir() {
-            let message = format!("expected the Hugging Face folder of an encoder; {ENCODER_HELP}");
+            let message = format!("expected the Hugging Face directory of an encoder; {ENCODER_HELP}");
             return Err(Error::file(dir, message));
         }
         let settings = TokenizerSettings::read(dir)?;
@@ -173,7 +173,7 @@ impl SubwordTokenizer {
         self.tokenizer.decode(ids, true).ok()
     }
 
-    /// Writes `tokenizer.json` and `tokenizer_config.json` to a folder, from which [`load`](Self::load) restores the same
+    /// Writes `tokenizer.json` and `tokenizer_config.json` to a directory, from which [`load`](Self::load) restores the same
     /// tokenizer, whatever files it was loaded from.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The settings of a tokenizer in the files of a Hugging Face folder.
+//! The settings of a tokenizer in the files of a Hugging Face model.
 
 use std::path::Path;
 

@@ -62,13 +62,13 @@ fn places_of_subwords_are_bytes_of_the_text() {
 }
 
 #[test]
-fn missing_and_incomplete_folders_are_rejected_with_help() {
+fn missing_and_incomplete_directories_are_rejected_with_help() {
     let dir = tempfile::tempdir().unwrap();
     let check = |expected: &str| {
         let error = SubwordTokenizer::load(dir.path().join("encoder")).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     };
-    check("expected the Hugging Face folder of an encoder; `cargo xtask encoder minilm` fetches");
+    check("expected the Hugging Face directory of an encoder; `cargo xtask encoder minilm` fetches");
     let encoder = dir.path().join("encoder");
     std::fs::create_dir(&encoder).unwrap();
     check(

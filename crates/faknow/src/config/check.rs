@@ -32,6 +32,13 @@ impl Config {
         let loader = &self.loader;
         at_least_1("loader.batch_size", loader.batch_size)?;
         at_least_1("loader.eval_batch_size", loader.eval_batch_size)?;
+        for (key, is_set) in [("loader.balanced", loader.balanced), ("loader.drop_last", loader.drop_last)] {
+            if is_set && loader.max_tokens > 0 {
+                let message =
+                    "expected false with batches by tokens, got true; remove it, or set loader.max_tokens=0";
+                return Err(Error::config(key, message));
+            }
+        }
         check(
             "loader.workers",
             loader.workers,
@@ -240,6 +247,9 @@ mod tests {
         check("text.max_vocab=2", "`text.max_vocab`: expected at least 3, or 0 for no limit, got 2");
         check("loader.batch_size=0", "`loader.batch_size`: expected at least 1, got 0");
         check("loader.eval_batch_size=0", "`loader.eval_batch_size`: expected at least 1, got 0");
+        let config = Config::for_model("encoder").unwrap().set("data.classes=['real', 'fake']").unwrap();
+        let error = config.set("loader.balanced=true").unwrap().validate().unwrap_err().to_string();
+        assert!(error.contains("`loader.balanced`") && error.contains("loader.max_tokens=0"), "{error}");
         check("loader.workers=5000", "`loader.workers`: expected at most 1024, got 5000");
         let models = "textcnn, gcn, graphsage, gat, gcnfn, upfd-gcn, upfd-sage, upfd-gat, upfd-gcnfn, bigcn, ebgcn, gnncl, trustrd";
         check("model.name=bert", &format!("`model.name`: unknown model `bert`, expected one of {models}"));

@@ -6,35 +6,31 @@ pub(crate) mod evaluation;
 pub(crate) mod explanation;
 mod export;
 pub(crate) mod files;
+mod predicting;
 mod sample;
 mod sample_prediction;
 mod stream;
 
 use std::path::Path;
 
-use faknow_callbacks::Phase;
 use faknow_data::graph::Tree;
-use faknow_data::{
-    Classes, ColumnMap, Dataset, FieldDataset, Loader, ReadOptions, Record, SkipBroken, TokenCounts,
-};
+use faknow_data::{Classes, ColumnMap, FieldDataset, ReadOptions, Record, SkipBroken};
 use faknow_metrics::Decision;
 use faknow_model::{EmbeddingModel, Summary, summary};
 use faknow_report::Calibrated;
-use faknow_trainer::{Location, evaluate, let_threads_sleep, predict_batch, with_model_seed};
+use faknow_trainer::{evaluate, let_threads_sleep, with_model_seed};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
 use crate::config::{Config, DataConfig, DataFiles, DecisionConfig, Threshold, decision as decision_config};
 use crate::data::corpus::eval_loader;
 use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
-use crate::data::features::FeatureProblem;
 use crate::data::files::FileRecords;
 use crate::data::layout::LayoutRules;
 use crate::data::left_out::{LeftOutRecords, check_drop_classes};
 use crate::data::trees;
 use crate::detector::evaluation::{decide, in_order};
 use crate::detector::files::{CLASSES, CONFIG, check_classes, load_weights, weights_checkpoint};
-use crate::detector::sample_prediction::reason_against;
 use crate::files::{check_run_dir, read_json, verify_files, write_json};
 use crate::models::{BoxedModel, Fields, Registry};
 use crate::{Error, Result};
@@ -278,65 +274,6 @@ impl Detector {
     /// Returns the device of the model.
     pub fn device(&self) -> Device {
         self.device
-    }
-
-    /// Classifies samples, which `data` contains in the same order.
-    pub(crate) fn predict_all(
-        &self,
-        samples: &[Sample],
-        data: FieldDataset,
-    ) -> Result<Vec<SamplePrediction>> {
-        let n_samples = data.n_samples();
-        if n_samples == 0 {
-            return Ok(Vec::new());
-        }
-        let features = self.encoders.node_features();
-        let counts = data.token_counts(features)?;
-        let loader = eval_loader(data, &self.config.loader)?;
-        let mut rows = vec![Vec::new(); n_samples];
-        for (index, batch) in loader.batches(0, 0).enumerate() {
-            let batch = batch?;
-            let indices = batch.indices.clone();
-            let location = Location { phase: Phase::Test, epoch: 0, batch: index + 1 };
-            for (row, scores) in
-                indices.into_iter().zip(predict_batch(&self.model, batch, self.device, location)?)
-            {
-                rows[row] = scores;
-            }
-        }
-        let predict = |((sample, counts), scores): ((&Sample, TokenCounts), Vec<f64>)| {
-            let reason =
-                reason_against(sample, counts, features).or_else(|| self.reason_against_features(sample));
-            let outcome = match reason.filter(|_| !self.predicts_unknown) {
-                Some(reason) => Err(reason),
-                None => Ok(self.calibrated.decision.predict(self.classes.names(), &scores)?),
-            };
-            // Neither are the tokens of a placeholder such as `NaN` those of a text, nor empty nodes known.
-            let known_tokens = if reason.is_some() { 0 } else { counts.n_known };
-            let lacks_domain = self.fields.domains.is_some() && !self.knows_domain_of(sample);
-            Ok(SamplePrediction { outcome, known_tokens, n_tokens: counts.n_tokens, lacks_domain })
-        };
-        samples.iter().zip(counts).zip(rows).map(predict).collect()
-    }
-
-    fn knows_domain_of(&self, sample: &Sample) -> bool {
-        let domain = match sample {
-            Sample::Record(record) => record.domain.as_ref(),
-            _ => None,
-        };
-        domain.is_some_and(|domain| self.encoders.domains.contains(domain))
-    }
-
-    fn reason_against_features(&self, sample: &Sample) -> Option<NoPrediction> {
-        let problem = match sample {
-            Sample::Text(_) => self.encoders.feature_problem(&Record::default()),
-            Sample::Record(record) => self.encoders.feature_problem(record),
-            _ => None,
-        };
-        problem.map(|problem| match problem {
-            FeatureProblem::Missing { .. } => NoPrediction::MissingFeatures,
-            FeatureProblem::Size { .. } => NoPrediction::FeatureSize,
-        })
     }
 
     /// Tests the detector on samples with these domains, one entry per sample, or none.

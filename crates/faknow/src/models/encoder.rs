@@ -70,7 +70,7 @@ impl ModelSpec for EncoderSpec {
         Ok(Box::new(EncoderClassifier::new(path, config, &source, shape.n_classes)?))
     }
 
-    /// Fine-tuning as by the authors of BERT (appendix A.3), with batches by tokens.
+    /// Returns the settings of fine-tuning by the authors of BERT (appendix A.3), with batches by tokens.
     fn training_defaults() -> TrainingDefaults {
         TrainingDefaults {
             optimizer: OptimizerConfig::adamw(5e-5).weight_decay(0.01).into(),

@@ -3,23 +3,23 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use faknow_callbacks::{Freeze, Interval, StopReason};
+use faknow_callbacks::{Freeze, StopReason};
 use faknow_data::text::load_vectors;
 use faknow_data::{DataLoader, Dataset, FieldBatch, FieldDataset, Loader};
 use faknow_metrics::{Direction, Metrics};
-use faknow_model::{Model, weights};
+use faknow_model::weights;
 use faknow_trainer::checkpoint::read_weights_file;
 use faknow_trainer::schedule::TrainingLength;
 use faknow_trainer::{
-    Adversarial, FitReport, NonFinitePolicy, Resume, RunDir, Supervised, Trainer, TrainerBuilder,
-    let_threads_sleep, with_model_seed,
+    Adversarial, FitReport, NonFinitePolicy, Resume, RunDir, Supervised, Trainer, let_threads_sleep,
+    with_model_seed,
 };
 use tch::Tensor;
 use tch::nn::VarStore;
 use tracing::subscriber::{NoSubscriber, with_default};
 
+use crate::config::Config;
 use crate::config::dotted::by_dotted_name;
-use crate::config::{Config, TrainerConfig};
 use crate::data::corpus::{Corpus, CorpusSummary, TestRecords, eval_loader, train_loader};
 use crate::data::encoders::FieldEncoders;
 use crate::detector::DetectorEvaluation;
@@ -33,6 +33,7 @@ use crate::train::layers::{freeze_rules, with_layers};
 use crate::train::no_effect::NoEffectWarnings;
 use crate::train::pretraining::pretrain;
 use crate::train::summaries::{Assumptions, DataSummary, ModelSummary, describe_vectors};
+use crate::train::trainer_builder::builder;
 use crate::{Error, Result};
 
 /// The result of training.
@@ -372,48 +373,3 @@ fn weights_error(error: faknow_model::Error) -> Error {
 
 /// A loader of batches of samples.
 pub(crate) type InputLoader = DataLoader<FieldDataset>;
-
-/// Returns a trainer builder with the settings that affect updates of the weights.
-pub(crate) fn builder(
-    config: &Config,
-    model: BoxedModel,
-    vars: VarStore,
-    metrics: Metrics,
-    step: BoxedStep,
-) -> Result<TrainerBuilder<BoxedModel>> {
-    let builder = Trainer::builder(model, vars)
-        .optimizer(config.optimizer.clone())
-        .metrics(metrics)
-        .clip(config.clip()?)
-        .seed(config.seed)
-        .step(step);
-    Ok(with_trainer_config(builder, &config.trainer))
-}
-
-/// Applies the settings of the table `[trainer]`.
-fn with_trainer_config<M: Model>(
-    mut builder: TrainerBuilder<M>,
-    config: &TrainerConfig,
-) -> TrainerBuilder<M> {
-    builder = builder
-        .max_epochs(config.epochs)
-        .accumulate_grad_batches(config.accumulate)
-        .on_non_finite(config.on_non_finite)
-        .num_sanity_val_batches(config.sanity_batches)
-        .train_metrics(config.train_metrics.clone())
-        .restore_best(config.restore_best);
-    let limits = [config.max_steps.map(Interval::steps), config.max_time];
-    for limit in limits.into_iter().flatten() {
-        builder = builder.stop_after(limit);
-    }
-    if let Some(every) = config.validate_every {
-        builder = builder.validate_every(every);
-    }
-    if let Some(n) = config.limit_batches {
-        builder = builder.limit_batches(n);
-    }
-    if let Some(n) = config.overfit_batches {
-        builder = builder.overfit_batches(n);
-    }
-    if config.fast_dev_run { builder.fast_dev_run() } else { builder }
-}

@@ -28,6 +28,7 @@ mod pretraining;
 pub(crate) mod resume;
 mod run_files;
 mod summaries;
+mod trainer_builder;
 
 pub use context::{ContextFactory, RunContext};
 pub use job::{Outcome, train};

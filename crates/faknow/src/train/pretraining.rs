@@ -11,7 +11,7 @@ use tch::nn::VarStore;
 use crate::config::Config;
 use crate::config::dotted::by_dotted_name;
 use crate::data::corpus::{Corpus, train_loader};
-use crate::train::job::builder;
+use crate::train::trainer_builder::builder;
 use crate::{Error, Result};
 
 /// The run directory of the pretraining, inside that of the model.

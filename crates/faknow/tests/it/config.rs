@@ -56,6 +56,7 @@ cache = "tokens"
 
 [loader]
 batch_size = 8
+max_tokens = 0
 eval_batch_size = 16
 buckets = 0
 drop_last = true
