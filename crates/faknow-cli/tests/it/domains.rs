@@ -104,7 +104,7 @@ fn runs_with_a_memory_resume_to_the_same_weights() {
 fn models_that_need_domains_or_entities_say_so() {
     let sandbox = Sandbox::new();
     let train = |model: &'static str| ["train", model, "--train", "train.csv", "--text", "tweet"];
-    sandbox.check_error(&train("mdfend"), &["domain", "`mdfend` needs", "--domain"]);
+    sandbox.check_error(&train("mdfend"), &["`data.domain`", "`mdfend` needs"]);
     sandbox.check_error(&train("endef"), &["`endef` reads entities"]);
     sandbox.write(
         "empty.csv",

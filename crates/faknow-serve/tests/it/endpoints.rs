@@ -56,6 +56,27 @@ fn predicts_texts_as_the_detector_does() {
 }
 
 #[test]
+fn texts_may_have_domains() {
+    let server = TestServer::start(echo(), ServeConfig::default());
+    let label = |body: &Value| server.predict(body).ok().json()["label"].clone();
+    assert_eq!(label(&json!({ "text": "rain", "domain": "health" })), "rain (health)");
+    assert_eq!(label(&json!({ "text": "rain", "domain": null })), "rain");
+    let texts = json!({ "texts": ["rain", { "text": "sun", "domain": "science" }, { "text": "ice" }] });
+    let response = server.predict(&texts).ok().json();
+    let labels =
+        response["predictions"].as_array().unwrap().iter().map(|prediction| prediction["label"].clone());
+    assert_eq!(labels.collect::<Vec<_>>(), ["rain", "sun (science)", "ice"]);
+    let check = |body: Value, part: &str| {
+        server.predict(&body).assert_error(422, "invalid_request", part);
+    };
+    check(json!({ "texts": ["rain"], "domain": "health" }), "`domain`: expected with the field `text`");
+    check(json!({ "texts": [{ "domain": "health" }] }), "missing field `text`");
+    check(json!({ "texts": [{ "text": "a", "topic": "health" }] }), "unknown field `topic`");
+    let long = json!({ "text": "rain", "domain": "a".repeat(201) });
+    server.predict(&long).assert_error(422, "text_too_long", "`domain`: expected at most 200 characters");
+}
+
+#[test]
 fn explains_words_as_the_detector_does() {
     let (served, detector) = detectors();
     let server = TestServer::with(served);

@@ -71,7 +71,7 @@ pub(crate) fn tree_detectors() -> (Detector, Detector) {
     (detector, Detector::load(&dir.path().join("run"), Device::Cpu).unwrap())
 }
 
-/// A predictor that calls a closure with the batch and then returns each text as its label.
+/// A predictor that calls a closure with the batch and then returns each text, with its domain if it has one, as its label.
 pub(crate) struct Fake<F>(pub(crate) F);
 
 impl<F: Fn(&[&str]) -> faknow::Result<()> + Send> Predictor for Fake<F> {
@@ -82,6 +82,9 @@ impl<F: Fn(&[&str]) -> faknow::Result<()> + Send> Predictor for Fake<F> {
     fn predict(&self, samples: &[Sample]) -> faknow::Result<Vec<SamplePrediction>> {
         let text = |sample: &Sample| match sample {
             Sample::Text(text) => text.clone(),
+            Sample::Record(record) => {
+                format!("{} ({})", record.text, record.domain.as_deref().unwrap_or("no domain"))
+            }
             other => panic!("not a text: {other:?}"),
         };
         let texts: Vec<String> = samples.iter().map(text).collect();

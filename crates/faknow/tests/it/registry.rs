@@ -36,6 +36,21 @@ trainer = { epochs = 10, restore_best = false }
 early_stopping = { enabled = false }
 text = { max_length = 100000 }
 
+[mdfend]
+optimizer = { name = "adam", lr = 0.0005, weight_decay = 0.00005 }
+loader = { batch_size = 64 }
+trainer = { epochs = 50 }
+
+[endef]
+optimizer = { name = "adam", lr = 0.0005, weight_decay = 0.00005 }
+loader = { batch_size = 64 }
+trainer = { epochs = 50 }
+
+[m3fend]
+optimizer = { name = "adam", lr = 0.0001, weight_decay = 0.00005 }
+loader = { batch_size = 64 }
+trainer = { epochs = 50 }
+
 [gnncl]
 optimizer = { name = "adam", lr = 0.001 }
 loader = { batch_size = 128, eval_batch_size = 128 }
