@@ -51,6 +51,12 @@ pub(crate) fn seconds(dir: &Path, set: &str) -> Result<f64> {
     Ok(minimum)
 }
 
+/// Returns the number of posts in a file of the covid dataset.
+pub(crate) fn n_posts(file: &Path) -> Result<usize> {
+    let records = RecordReader::open(file, &options("tweet"), None)?;
+    Ok(records.collect::<Result<Vec<_>, _>>()?.len())
+}
+
 /// Writes [`N_POSTS`] posts as JSON lines, repeating the training posts of covid.
 pub(crate) fn write_posts(covid: &Path, file: &Path) -> Result<()> {
     let records: Vec<_> =

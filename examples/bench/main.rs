@@ -13,6 +13,7 @@ mod report;
 mod roofline;
 mod scale;
 mod scale_posts;
+mod text_models;
 mod training;
 
 use std::path::Path;
@@ -80,7 +81,14 @@ fn main() -> Result<()> {
             python: path_option("--python")?.map(Path::to_owned),
             n_pairs: size.n_times.min(3),
         };
+        let encoder = path_option("--encoder")?;
+        if args.iter().any(|arg| arg == "--text-models") {
+            let comparisons = programs.compare_text_models(encoder)?;
+            programs.clean_up();
+            return report::print_comparisons(&comparisons);
+        }
         comparisons = programs.compare()?;
+        comparisons.extend(programs.compare_text_models(encoder)?);
         programs.measure(&mut rows)?;
         programs.clean_up();
     }

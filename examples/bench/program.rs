@@ -36,16 +36,18 @@ pub(crate) struct Comparison {
     pub(crate) peer_value: f64,
     /// Median of the pairwise ratios; more than 1 means that `faknow` is better.
     pub(crate) ratio: f64,
+    /// The smallest and the largest of the pairwise ratios.
+    pub(crate) range: [f64; 2],
     pub(crate) unit: &'static str,
 }
 
 /// A finished run of a program.
-struct Execution {
-    stdout: String,
-    seconds: f64,
+pub(crate) struct Execution {
+    pub(crate) stdout: String,
+    pub(crate) seconds: f64,
     /// Seconds until the log line [`FIRST_BATCH`].
-    first_batch: Option<f64>,
-    peak_mib: f64,
+    pub(crate) first_batch: Option<f64>,
+    pub(crate) peak_mib: f64,
 }
 
 impl Programs {
@@ -182,22 +184,34 @@ impl Programs {
         Ok(())
     }
 
-    fn data(&self, set: &str) -> String {
+    pub(crate) fn data(&self, set: &str) -> String {
         self.shared.join("data").join(set).to_string_lossy().into_owned()
     }
 
-    fn scratch(&self, name: &str) -> String {
+    pub(crate) fn scratch(&self, name: &str) -> String {
         let dir = std::env::temp_dir().join(format!("faknow-bench-{}", std::process::id()));
         let _ = std::fs::create_dir_all(&dir);
         dir.join(name).to_string_lossy().into_owned()
     }
 
-    fn covid(&self) -> Vec<String> {
+    pub(crate) fn covid(&self) -> Vec<String> {
         self.parts("covid", "csv", &["--text", "tweet"])
     }
 
-    fn weibo21(&self) -> Vec<String> {
+    pub(crate) fn weibo21(&self) -> Vec<String> {
         self.parts("weibo21", "jsonl", &["--language", "zh"])
+    }
+
+    pub(crate) fn liar(&self) -> Vec<String> {
+        let dir = self.data("liar");
+        let part = |name: &str| [format!("--{name}"), format!("{dir}/{name}.tsv")];
+        let classes = "pants-fire,false,barely-true,half-true,mostly-true,true";
+        let options = ["--no-header", "--no-quotes", "--text", "3", "--label", "2", "--classes", classes];
+        ["train", "valid", "test"]
+            .iter()
+            .flat_map(|name| part(name))
+            .chain(options.iter().map(|a| (*a).to_owned()))
+            .collect()
     }
 
     fn parts(&self, set: &str, extension: &str, options: &[&str]) -> Vec<String> {
@@ -234,7 +248,7 @@ impl Programs {
         self.training(model, &data.map(String::from), n_epochs)
     }
 
-    fn training(&self, model: &str, data: &[String], n_epochs: usize) -> Vec<String> {
+    pub(crate) fn training(&self, model: &str, data: &[String], n_epochs: usize) -> Vec<String> {
         let run = self.scratch("run");
         let options =
             ["--epochs", &n_epochs.to_string(), "--threads", THREADS, "--out", &run, "--json", "--verbose"]
@@ -250,7 +264,7 @@ impl Programs {
         fastest_epoch(&self.faknow(args)?)
     }
 
-    fn faknow(&self, args: &[String]) -> Result<Execution> {
+    pub(crate) fn faknow(&self, args: &[String]) -> Result<Execution> {
         if args.first().is_some_and(|command| command == "train") {
             let _ = std::fs::remove_dir_all(self.scratch("run"));
         }
@@ -265,7 +279,7 @@ impl Programs {
 }
 
 /// Runs a program to completion while it monitors the log and the memory.
-fn run(program: &Path, args: &[String]) -> Result<Execution> {
+pub(crate) fn run(program: &Path, args: &[String]) -> Result<Execution> {
     let start = Instant::now();
     let mut command = Command::new(program);
     command.args(args).env("OMP_NUM_THREADS", THREADS).current_dir(std::env::temp_dir());
@@ -308,16 +322,16 @@ fn run(program: &Path, args: &[String]) -> Result<Execution> {
 }
 
 /// Parses the last line of an output as JSON.
-fn json(output: &str) -> Result<Value> {
+pub(crate) fn json(output: &str) -> Result<Value> {
     let line = output.lines().last().context("the output of the program is empty")?;
     serde_json::from_str(line).with_context(|| line.to_owned())
 }
 
-fn number(value: &Value, key: &str) -> Result<f64> {
+pub(crate) fn number(value: &Value, key: &str) -> Result<f64> {
     value[key].as_f64().with_context(|| format!("expected a number `{key}`, got {value}"))
 }
 
-fn fastest_epoch(execution: &Execution) -> Result<f64> {
+pub(crate) fn fastest_epoch(execution: &Execution) -> Result<f64> {
     let result = json(&execution.stdout)?;
     let Some(seconds) = result["epoch_seconds"].as_array() else {
         bail!("expected an array `epoch_seconds`, got {result}")
@@ -325,7 +339,7 @@ fn fastest_epoch(execution: &Execution) -> Result<f64> {
     seconds.iter().filter_map(Value::as_f64).min_by(f64::total_cmp).context("`epoch_seconds` is empty")
 }
 
-fn comparison<const N: usize>(
+pub(crate) fn comparison<const N: usize>(
     what: &str,
     peer: &str,
     unit: &'static str,
@@ -339,11 +353,14 @@ fn comparison<const N: usize>(
         true => values[column] / peer_values[column],
         false => peer_values[column] / values[column],
     };
-    let ratio = median(&mut values.iter().zip(peer_values).map(ratio).collect::<Vec<_>>());
+    let mut ratios: Vec<f64> = values.iter().zip(peer_values).map(ratio).collect();
+    let ratio = median(&mut ratios);
+    let range =
+        [ratios.iter().copied().fold(f64::INFINITY, f64::min), ratios.iter().copied().fold(0.0, f64::max)];
     let (value, peer_value) = (median_of(values), median_of(peer_values));
     // Shows progress: the complete report takes long.
     println!("{what}: {peer} {peer_value:.3} {unit}, faknow {value:.3} {unit}, ratio {ratio:.2}");
-    Comparison { what: what.to_owned(), peer: peer.to_owned(), value, peer_value, ratio, unit }
+    Comparison { what: what.to_owned(), peer: peer.to_owned(), value, peer_value, ratio, range, unit }
 }
 
 /// Returns the median of `n` measurements.

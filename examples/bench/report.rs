@@ -42,7 +42,7 @@ impl Report {
 
     /// Writes the results as JSON.
     pub(crate) fn write_json(&self, path: &Path) -> Result<()> {
-        let comparison = |c: &Comparison| json!({ "what": c.what, "peer": c.peer, "unit": c.unit, "peer_value": c.peer_value, "value": c.value, "ratio": c.ratio });
+        let comparison = |c: &Comparison| json!({ "what": c.what, "peer": c.peer, "unit": c.unit, "peer_value": c.peer_value, "value": c.value, "ratio": c.ratio, "range": c.range });
         let row = |(what, value, unit): &Row| json!({ "what": what, "value": value, "unit": unit });
         let step_time = |step: &StepTime| json!({ "optimizer": step.optimizer, "weights": step.weights, "clipping": step.is_clipped, "libtorch_ms": step.libtorch_ms, "ms": step.ms, "ratio": step.ratio });
         let all = json!({
@@ -72,15 +72,7 @@ impl Report {
     fn markdown(&self) -> Result<String> {
         let mut text = format!("{}.\n\n", self.machine);
         if !self.comparisons.is_empty() {
-            text += "| what | compared with | other | faknow | ratio |\n|---|---|---|---|---|\n";
-            for Comparison { what, peer, value, peer_value, ratio, unit } in &self.comparisons {
-                writeln!(
-                    text,
-                    "| {what} | {peer} | {} {unit} | {} {unit} | **{ratio:.1}** |",
-                    short(*peer_value),
-                    short(*value)
-                )?;
-            }
+            text += &comparison_table(&self.comparisons)?;
             text += "\n";
         }
         text += "| what | value |\n|---|---|\n";
@@ -114,6 +106,27 @@ impl Report {
         }
         text
     }
+}
+
+/// Prints comparisons as a Markdown table.
+pub(crate) fn print_comparisons(comparisons: &[Comparison]) -> Result<()> {
+    print!("\n{}", comparison_table(comparisons)?);
+    Ok(())
+}
+
+/// Returns comparisons as a Markdown table: medians, and the median, smallest and largest ratio.
+fn comparison_table(comparisons: &[Comparison]) -> Result<String> {
+    let mut text = "| what | compared with | other | faknow | ratio |\n|---|---|---|---|---|\n".to_owned();
+    for Comparison { what, peer, value, peer_value, ratio, range, unit } in comparisons {
+        let [min, max] = range;
+        writeln!(
+            text,
+            "| {what} | {peer} | {} {unit} | {} {unit} | **{ratio:.1}** ({min:.1}-{max:.1}) |",
+            short(*peer_value),
+            short(*value)
+        )?;
+    }
+    Ok(text)
 }
 
 /// Formats a value with three significant digits, without rounding its integer part.

@@ -47,6 +47,10 @@ pub fn run(workspace: &mut Workspace, args: &Args) -> Result<()> {
     if let Some(shared) = workspace.shared().filter(|_| is_full) {
         let program = programs.join(format!("faknow{}", std::env::consts::EXE_SUFFIX));
         command = command.arg("--program").arg(program).arg("--shared").arg(shared);
+        let encoder = setup::cache::directory().join("encoders/minilm");
+        if encoder.is_dir() {
+            command = command.arg("--encoder").arg(encoder);
+        }
         match python_with_torch(&workspace.sh) {
             Some(python) => command = command.args(["--python", &python]),
             None => println!("no Python with PyTorch (FAKNOW_PYTHON names one): nothing is compared with it"),
