@@ -251,7 +251,8 @@ mod tests {
         let error = config.set("loader.balanced=true").unwrap().validate().unwrap_err().to_string();
         assert!(error.contains("`loader.balanced`") && error.contains("loader.max_tokens=0"), "{error}");
         check("loader.workers=5000", "`loader.workers`: expected at most 1024, got 5000");
-        let models = "textcnn, gcn, graphsage, gat, gcnfn, upfd-gcn, upfd-sage, upfd-gat, upfd-gcnfn, bigcn, ebgcn, gnncl, trustrd";
+        let models = crate::models::Registry::builtin().models();
+        let models = models.iter().map(|model| model.name).collect::<Vec<_>>().join(", ");
         check("model.name=bert", &format!("`model.name`: unknown model `bert`, expected one of {models}"));
         check("model.dropout=1.0", "`model.dropout`: expected from 0 to below 1, got 1");
         check("model.embedding_size=0", "`model.embedding_size`: expected at least 1, got 0");
