@@ -10,7 +10,7 @@ use tch::Tensor;
 use tch::nn::{Path, VarStore};
 
 use super::TextSource;
-use crate::encoder::{Encoder, EncoderConfig, LoraConfig, LoraTarget, Pooling};
+use crate::encoder::{Encoder, EncoderConfig, LoraConfig, LoraTarget, Pooling, Precision, PretrainedEncoder};
 use crate::layers::{Linear, dropout};
 use crate::{EmbeddingModel, Error, Mode, Model, Output, Result, loss};
 
@@ -28,6 +28,8 @@ pub struct EncoderClassifierConfig {
     pub dropout: f64,
     /// Which weights of a pretrained encoder are trained. Default all.
     pub tuning: Tuning,
+    /// Precision of the matrix products of an encoder that is trained, also in prediction. Default single precision.
+    pub precision: Precision,
     /// Factor of the learning rate of each layer of the encoder to that of the next one, above 0 to 1: the last layer has the
     /// learning rate of the head times this. Default 1.
     pub layer_decay: f64,
@@ -63,6 +65,7 @@ impl Default for EncoderClassifierConfig {
             head_size: 256,
             dropout: 0.1,
             tuning: Tuning::Full,
+            precision: Precision::F32,
             layer_decay: 1.0,
             unfreeze_epochs: 0.0,
             lora_rank: lora.rank,
@@ -153,6 +156,7 @@ impl EncoderClassifierConfig {
             intermediate_size: self.intermediate_size,
             n_positions: self.max_len,
             type_vocab_size: 0,
+            precision: self.precision,
             ..EncoderConfig::bert(vocab_size as i64)
         }
     }
@@ -211,10 +215,10 @@ impl EncoderClassifier {
     ) -> Result<Self> {
         config.check(n_classes)?;
         let encoder_path = path / "encoder";
-        let outside = |pretrained: &crate::encoder::PretrainedEncoder| {
+        let outside = |pretrained: &PretrainedEncoder, precision| {
             let mut vars = VarStore::new(path.device());
             vars.set_kind(path.kind());
-            let encoder = pretrained.build(&vars.root())?;
+            let encoder = pretrained.build_with(&vars.root(), precision)?;
             vars.freeze();
             Ok::<_, Error>(encoder)
         };
@@ -232,9 +236,12 @@ impl EncoderClassifier {
             }
             TextSource::Encoder(pretrained) => {
                 let encoder = match config.tuning {
-                    Tuning::Full => pretrained.build(&encoder_path)?,
-                    Tuning::Frozen => outside(pretrained)?,
-                    Tuning::Lora => outside(pretrained)?.with_adapters(&encoder_path, &config.lora())?,
+                    Tuning::Full => pretrained.build_with(&encoder_path, config.precision)?,
+                    // As the cached output of the encoder.
+                    Tuning::Frozen => outside(pretrained, Precision::F32)?,
+                    Tuning::Lora => {
+                        outside(pretrained, config.precision)?.with_adapters(&encoder_path, &config.lora())?
+                    }
                 };
                 (encoder, config.tuning, true)
             }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::activation::HiddenActivation;
 use super::deberta::DebertaConfig;
 use super::modernbert::ModernBertConfig;
+use super::precision::Precision;
 use crate::{Error, Result};
 
 /// Sizes and settings of an [`Encoder`](super::Encoder), as in the `config.json` of a Hugging Face model.
@@ -41,6 +42,9 @@ pub struct EncoderConfig {
     pub initializer_range: f64,
     /// Whether the encoder has BERT's pooler, a layer with tanh on the first token.
     pub pooler: bool,
+    /// Precision of the matrix products, which is not part of `config.json`. Default single.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 /// The architecture of an encoder.
@@ -80,6 +84,7 @@ impl EncoderConfig {
             attention_dropout: 0.1,
             initializer_range: 0.02,
             pooler: false,
+            precision: Precision::F32,
         }
     }
 

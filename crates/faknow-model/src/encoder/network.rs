@@ -116,7 +116,7 @@ impl Encoder {
     ) -> Result<(Self, Vec<String>)> {
         config.check()?;
         let created = RefCell::new(Created::default());
-        let params = Params::new(path, source, adapters, &created);
+        let params = Params::new(path, source, adapters, config.precision, &created);
         let network: Box<dyn Network> = match &config.architecture {
             Architecture::Bert | Architecture::Roberta | Architecture::DistilBert => {
                 Box::new(Bert::new(&params, config)?)

@@ -7,6 +7,7 @@ use tch::nn::{Init, Path};
 use tch::{Device, Kind, Tensor};
 
 use super::lora::{Adapter, Adapters, LoraTarget};
+use super::precision::Precision;
 use crate::Result;
 
 /// Tensors by name.
@@ -30,6 +31,8 @@ pub(super) struct Params<'a, 'v> {
     prefix: String,
     source: Source<'a>,
     adapters: Option<&'a Adapters<'a, 'v>>,
+    /// The precision of the products of the linear layers.
+    pub precision: Precision,
     created: &'a RefCell<Created>,
 }
 
@@ -49,16 +52,17 @@ impl<'a, 'v> Params<'a, 'v> {
         path: Option<Path<'v>>,
         source: Source<'a>,
         adapters: Option<&'a Adapters<'a, 'v>>,
+        precision: Precision,
         created: &'a RefCell<Created>,
     ) -> Self {
-        Self { path, prefix: String::new(), source, adapters, created }
+        Self { path, prefix: String::new(), source, adapters, precision, created }
     }
 
     /// Returns the parameters of a module below this one; `name` may contain dots.
     pub(super) fn sub(&self, name: &str) -> Self {
         let path = self.path.as_ref().map(|path| descend(path, name));
         let prefix = format!("{}{name}.", self.prefix);
-        Self { path, prefix, source: self.source, adapters: self.adapters, created: self.created }
+        Self { path, prefix, ..*self }
     }
 
     /// Returns the parameters of a module in a list.

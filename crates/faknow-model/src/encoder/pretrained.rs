@@ -7,6 +7,7 @@ use tch::nn;
 use super::config::EncoderConfig;
 use super::network::Encoder;
 use super::params::Tensors;
+use super::precision::Precision;
 use super::weights::read_weights;
 use crate::Result;
 
@@ -50,9 +51,18 @@ impl PretrainedEncoder {
     /// # Errors
     /// Weights are missing or have the wrong shape.
     pub fn build(&self, path: &nn::Path<'_>) -> Result<Encoder> {
+        self.build_with(path, self.config.precision)
+    }
+
+    /// Builds the encoder at `path`, with a copy of the weights and this precision of products.
+    ///
+    /// # Errors
+    /// Weights are missing or have the wrong shape.
+    pub fn build_with(&self, path: &nn::Path<'_>, precision: Precision) -> Result<Encoder> {
+        let config = EncoderConfig { precision, ..self.config.clone() };
         match &self.weights {
-            Some(weights) => Encoder::from_tensors(path, &self.config, weights, &self.origin),
-            None => Encoder::new(path, &self.config),
+            Some(weights) => Encoder::from_tensors(path, &config, weights, &self.origin),
+            None => Encoder::new(path, &config),
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use faknow_data::text::Subwords;
-use faknow_model::encoder::{Encoder, EncoderConfig, LoraConfig, LoraTarget, Pooling, read_weights};
+use faknow_model::encoder::{
+    Encoder, EncoderConfig, LoraConfig, LoraTarget, Pooling, Precision, read_weights,
+};
 use faknow_model::layers::with_sparse_gradients;
 use faknow_model::{Mode, Result, weights};
 use tch::nn::VarStore;
@@ -345,4 +347,51 @@ fn adapters_start_without_effect_and_merge_into_the_weights() {
         error(LoraConfig { rank: 0, ..LoraConfig::default() }).contains("`lora_rank`: expected at least 1")
     );
     assert!(error(LoraConfig { targets: vec![], ..LoraConfig::default() }).contains("`lora_targets`"));
+}
+
+#[test]
+fn products_in_bfloat16_are_close_to_single_precision() {
+    let _generator = crate::generator();
+    let run = |precision: Precision| {
+        let (config, tensors) = read("bert");
+        let vars = VarStore::new(Device::Cpu);
+        let encoder = Encoder::new(&vars.root(), &EncoderConfig { precision, ..config }).unwrap();
+        load_parameters(&vars, &tensors);
+        let hidden = encoder.forward(&subwords(&tensors), Mode::Eval).unwrap();
+        hidden.square().sum(Kind::Float).backward();
+        let gradient = vars.variables()["encoder.layer.0.attention.self.value.weight"].grad();
+        assert_eq!((hidden.kind(), gradient.kind()), (Kind::Float, Kind::Float));
+        [hidden.detach(), gradient].map(|tensor| tensor.to_kind(Kind::Double))
+    };
+    for (single, half) in run(Precision::F32).iter().zip(run(Precision::Bf16)) {
+        let difference = (single - half).abs().max().double_value(&[]) / single.abs().max().double_value(&[]);
+        assert!(difference > 1e-4 && difference < 0.05, "{difference}");
+    }
+}
+
+#[test]
+fn rows_with_and_without_padding_have_the_same_losses_and_gradients() {
+    let _generator = crate::generator();
+    for name in CASES {
+        let run = |is_packed: bool| {
+            let (vars, encoder, tensors) = build(name, Kind::Double);
+            let texts = subwords(&tensors);
+            let hidden = match is_packed {
+                true => encoder.forward(&texts, Mode::Eval).unwrap(),
+                false => encoder.forward_padded(&texts, Mode::Eval).unwrap(),
+            };
+            let loss = without_padding(&hidden, &texts).square().sum(Kind::Double);
+            loss.backward();
+            let gradients = encoder.parameters().iter().map(|(name, tensor)| (name.clone(), tensor.grad()));
+            (loss.double_value(&[]), gradients.collect::<Vec<_>>(), vars)
+        };
+        let ((packed, gradients, _vars), (padded, expected, _padded_vars)) = (run(true), run(false));
+        assert!((packed - padded).abs() < 1e-10 * padded, "{name}: {packed} {padded}");
+        for ((parameter, gradient), (_, expected)) in gradients.iter().zip(&expected) {
+            assert_eq!(gradient.defined(), expected.defined(), "{name} {parameter}");
+            if gradient.defined() {
+                assert_close(&format!("{name} {parameter}"), gradient, expected, 1e-10, 1.0);
+            }
+        }
+    }
 }

@@ -31,6 +31,11 @@ impl ModelSpec for EncoderSpec {
             "which weights of a pretrained encoder are trained: all, none, or low-rank adapters",
         ),
         Hyperparameter::new(
+            "precision",
+            "`f32`, `bf16`",
+            "matrix products of an encoder that is trained: bfloat16 is faster on processors that support it",
+        ),
+        Hyperparameter::new(
             "layer_decay",
             "above 0 to 1",
             "factor of the learning rate of each layer of the encoder to that of the next one",
