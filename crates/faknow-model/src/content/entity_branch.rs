@@ -15,7 +15,7 @@ use crate::{Error, Loss, Mode, Result, loss};
 pub struct EntityConfig {
     /// Length of the word vectors, at least 1; ignored for pretrained vectors and encoders. Default 300.
     pub embedding_size: i64,
-    /// Dropout probability of the components of word vectors, from 0 to below 1; an encoder is frozen. Default 0.3.
+    /// Dropout probability of the components of word vectors, from 0 to below 1; an encoder is frozen. Default 0.
     pub embedding_dropout: f64,
     /// Whether word vectors are excluded from training. Default false.
     pub freeze_embedding: bool,
@@ -40,7 +40,7 @@ impl Default for EntityConfig {
     fn default() -> Self {
         Self {
             embedding_size: 300,
-            embedding_dropout: 0.3,
+            embedding_dropout: 0.0,
             freeze_embedding: false,
             n_filters: 64,
             kernel_sizes: vec![1, 2, 3, 5, 10],

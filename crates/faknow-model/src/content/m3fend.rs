@@ -20,7 +20,8 @@ use crate::{Error, Mode, Model, Output, Result, TrainingDataPass, loss};
 pub struct M3fendConfig {
     /// Length of the word vectors, at least 1; ignored for pretrained vectors and encoders. Default 300.
     pub embedding_size: i64,
-    /// Dropout probability of the components of word vectors, from 0 to below 1; an encoder has its own. Default 0.3.
+    /// Dropout probability of the components of word vectors, from 0 to below 1; an encoder has its own. Default 0: the maximum
+    /// over a text is larger with dropout, so that batch normalization sees other values in evaluation.
     pub embedding_dropout: f64,
     /// Whether word vectors are excluded from training. Default false.
     pub freeze_embedding: bool,
@@ -55,7 +56,7 @@ impl Default for M3fendConfig {
     fn default() -> Self {
         Self {
             embedding_size: 300,
-            embedding_dropout: 0.3,
+            embedding_dropout: 0.0,
             freeze_embedding: false,
             train_encoder: false,
             n_semantic_experts: 7,

@@ -22,7 +22,8 @@ use crate::{Mode, Model, Output, Result, loss};
 pub struct MdfendConfig {
     /// Length of the word vectors, at least 1; ignored for pretrained vectors and encoders. Default 300.
     pub embedding_size: i64,
-    /// Dropout probability of the components of word vectors, from 0 to below 1; an encoder has its own. Default 0.3.
+    /// Dropout probability of the components of word vectors, from 0 to below 1; an encoder has its own. Default 0: the maximum
+    /// over a text is larger with dropout, so that batch normalization sees other values in evaluation.
     pub embedding_dropout: f64,
     /// Whether word vectors are excluded from training. Default false.
     pub freeze_embedding: bool,
@@ -46,7 +47,7 @@ impl Default for MdfendConfig {
     fn default() -> Self {
         Self {
             embedding_size: 300,
-            embedding_dropout: 0.3,
+            embedding_dropout: 0.0,
             freeze_embedding: false,
             train_encoder: false,
             n_experts: 5,

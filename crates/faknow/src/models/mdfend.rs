@@ -13,10 +13,13 @@ use crate::config::{EarlyStoppingConfig, LoaderConfig, TrainerConfig};
 pub(super) struct MdfendSpec;
 
 /// Returns the training settings of the authors of MDFEND, ENDEF and M3FEND, with this learning rate.
+///
+/// Batches of texts of similar length (`buckets`) would have other statistics than the running ones of batch normalization, which
+/// evaluation uses.
 pub(super) fn training_defaults(learning_rate: f64) -> TrainingDefaults {
     TrainingDefaults {
         optimizer: OptimizerConfig::adam(learning_rate).weight_decay(0.00005).into(),
-        loader: LoaderConfig { batch_size: 64, ..LoaderConfig::default() },
+        loader: LoaderConfig { batch_size: 64, buckets: 0, ..LoaderConfig::default() },
         trainer: TrainerConfig { epochs: 50, ..TrainerConfig::default() },
         early_stopping: EarlyStoppingConfig { patience: 5, ..EarlyStoppingConfig::default() },
         ..TrainingDefaults::default()

@@ -38,17 +38,17 @@ text = { max_length = 100000 }
 
 [mdfend]
 optimizer = { name = "adam", lr = 0.0005, weight_decay = 0.00005 }
-loader = { batch_size = 64 }
+loader = { batch_size = 64, buckets = 0 }
 trainer = { epochs = 50 }
 
 [endef]
 optimizer = { name = "adam", lr = 0.0005, weight_decay = 0.00005 }
-loader = { batch_size = 64 }
+loader = { batch_size = 64, buckets = 0 }
 trainer = { epochs = 50 }
 
 [m3fend]
 optimizer = { name = "adam", lr = 0.0001, weight_decay = 0.00005 }
-loader = { batch_size = 64 }
+loader = { batch_size = 64, buckets = 0 }
 trainer = { epochs = 50 }
 
 [gnncl]
