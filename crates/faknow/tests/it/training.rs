@@ -253,12 +253,25 @@ fn custom_callbacks_receive_the_run_with_all_settings() {
 #[test]
 fn every_model_trains_with_its_defaults() {
     let bench = Bench::new(&posts(20));
+    let row = |(index, (text, label)): (usize, (String, &str))| {
+        format!("{text},{label},{},{index} 1,name{index}\n", ["a", "b"][index / 2 % 2])
+    };
+    let rows: String = posts(20).into_iter().enumerate().map(row).collect();
+    let file = bench.write("all.csv", format!("text,label,domain,emotions,entities\n{rows}"));
     // Tree models are trained in `trees.rs`.
     for model in Registry::builtin().models().into_iter().filter(|model| model.fields.words.is_some()) {
         let mut config = bench.config.clone();
         config.model.name = model.name.to_owned();
         config.model.hyperparameters = model.hyperparameters;
         config.trainer.epochs = 1;
+        config.data.train = Some(file.clone().into());
+        let fields = &model.fields;
+        let mut settings = vec!["data.text=text"];
+        settings.extend(fields.domains.as_ref().map(|_| "data.domain=domain"));
+        settings
+            .extend(fields.features.iter().any(|it| it.is_required).then_some("data.features=['emotions']"));
+        settings.extend((!fields.texts.is_empty()).then_some("data.entities=entities"));
+        let config = config.set_all(&settings).unwrap();
         let outcome =
             train(&config, || RunDir::create(bench.path(model.name)), Callbacks::default()).unwrap();
         assert_eq!(outcome.fit.history.epochs.len(), 1, "{}", model.name);
