@@ -41,7 +41,8 @@ impl<F: Fn() -> bool + Send> Predictor for InParts<F> {
         }
         let prediction = self.predict(std::slice::from_ref(sample))?.remove(0);
         let (parts, baseline, residual) = Default::default();
-        Ok(Some(Explanation::Text(TextExplanation { prediction, parts, baseline, residual })))
+        let ngrams = Vec::new();
+        Ok(Some(Explanation::Text(TextExplanation { prediction, parts, ngrams, baseline, residual })))
     }
 }
 

@@ -8,6 +8,7 @@ use faknow_model::{WordContributions, integrated_gradients_in_parts, node_contri
 use serde::Serialize;
 
 use crate::Result;
+use crate::detector::ngram_explanation::{NGramAttribution, NGramExplanation, explain_ngrams};
 use crate::detector::sample::{Sample, encode};
 use crate::detector::{Detector, SamplePrediction};
 
@@ -26,6 +27,9 @@ pub enum Explanation {
 /// Contributions, baseline and residual are log-odds of the label: the natural logarithm of its probability over that of
 /// all other classes, by the uncalibrated scores. Baseline, contributions and residual add up to the log-odds of the text. A
 /// text without a prediction has none of them.
+///
+/// Of a linear model of n-grams, they are logits of the label instead, the baseline is its bias, the contribution of a word is
+/// the sum of its shares in the n-grams that contain it, and the residual is due to rounding.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TextExplanation {
     /// The prediction, or the reason for its absence.
@@ -34,6 +38,9 @@ pub struct TextExplanation {
     /// The words in order, with their contributions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Attribution>,
+    /// Of a linear model of n-grams: the n-grams of the text with their exact contributions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ngrams: Vec<NGramAttribution>,
     /// Log-odds of a text without words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baseline: Option<f64>,
@@ -181,14 +188,23 @@ impl Detector {
         proceed: &mut dyn FnMut() -> bool,
     ) -> Result<Option<TextExplanation>> {
         // Also without a prediction, the same request is an error for a model that does not support explanations.
-        self.embedding_model()?;
+        if self.model().ngram_weights().is_none() {
+            self.embedding_model()?;
+        }
         let Some(label) = prediction.label() else {
-            let (parts, baseline, residual) = (Vec::new(), None, None);
-            return Ok(Some(TextExplanation { prediction, parts, baseline, residual }));
+            let (parts, ngrams, baseline, residual) = (Vec::new(), Vec::new(), None, None);
+            return Ok(Some(TextExplanation { prediction, parts, ngrams, baseline, residual }));
         };
         let class = self.classes().iter().position(|name| name == label).unwrap_or_default();
-        let Some(contributions) = self.word_contributions(data, row, class, proceed)? else {
-            return Ok(None);
+        let exact = explain_ngrams(self.model(), self.encoders(), data, row, class, self.device())?;
+        let (contributions, ngrams) = match exact {
+            Some(NGramExplanation { ngrams, words, bias, logit }) => {
+                (WordContributions { words, output: logit, baseline: bias }, ngrams)
+            }
+            None => match self.word_contributions(data, row, class, proceed)? {
+                Some(contributions) => (contributions, Vec::new()),
+                None => return Ok(None),
+            },
         };
         let names = self.token_names(text)?.into_iter();
         let contribution = |index: usize| contributions.words.get(index).copied().unwrap_or_default();
@@ -199,7 +215,7 @@ impl Detector {
         });
         let parts = parts.collect();
         let (baseline, residual) = (Some(contributions.baseline), Some(contributions.residual()));
-        Ok(Some(TextExplanation { prediction, parts, baseline, residual }))
+        Ok(Some(TextExplanation { prediction, parts, ngrams, baseline, residual }))
     }
 
     /// Returns the tokens of a text and whether the model knows each of them. Subwords are the characters of the text that they
@@ -216,7 +232,11 @@ impl Detector {
         }
         let words = self.word_encoder()?;
         let mut names = Vec::new();
-        words.tokenizer.tokenize(text, &mut |word| names.push((word.to_owned(), words.vocab.contains(word))));
+        let is_known = |word: &str| match &self.encoders().ngrams {
+            Some(ngrams) => ngrams.is_known(words.vocab.id(word)),
+            None => words.vocab.contains(word),
+        };
+        words.tokenizer.tokenize(text, &mut |word| names.push((word.to_owned(), is_known(word))));
         Ok(names)
     }
 

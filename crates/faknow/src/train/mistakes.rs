@@ -9,6 +9,7 @@ use tch::Device;
 use crate::Result;
 use crate::data::corpus::Corpus;
 use crate::detector::explanation::words_of;
+use crate::detector::ngram_explanation::explain_ngrams;
 use crate::models::BoxedModel;
 
 /// Maximum number of mistakes.
@@ -43,9 +44,12 @@ pub(crate) fn most_confident_mistakes(
         } else {
             let words = data.tokens(sample)?;
             let word = |token: &u32| corpus.encoders.word(*token).unwrap_or_default();
-            let contributions = match model.as_embedding_model() {
-                Some(model) => integrated_gradients(model, &words_of(&batch)?, predicted[row])?.words,
-                None => vec![0.0; words.len()],
+            let class = predicted[row];
+            let exact = explain_ngrams(model, &corpus.encoders, data, sample, class, device)?;
+            let contributions = match (exact, model.as_embedding_model()) {
+                (Some(exact), _) => exact.words,
+                (None, Some(model)) => integrated_gradients(model, &words_of(&batch)?, predicted[row])?.words,
+                (None, None) => vec![0.0; words.len()],
             };
             ("word", words.iter().map(word).zip(contributions).collect())
         };

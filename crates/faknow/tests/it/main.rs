@@ -19,6 +19,7 @@ mod features;
 mod files;
 mod full_disk;
 mod leaks;
+mod linear;
 mod registry;
 mod resume_cases;
 mod resume_settings;
