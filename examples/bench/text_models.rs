@@ -168,7 +168,7 @@ impl Programs {
     fn samples_per_second(&self) -> Result<f64> {
         let history = std::fs::read_to_string(Path::new(&self.scratch("run")).join("history.jsonl"))?;
         let records = history.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let epoch = records.filter(|record| record["type"] == "epoch").last();
+        let epoch = records.rev().find(|record| record["type"] == "epoch");
         let epoch = epoch.context("history.jsonl: expected a record of an epoch")?;
         Ok(number(&epoch, "samples")? / number(&epoch, "train_seconds")?)
     }

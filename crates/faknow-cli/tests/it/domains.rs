@@ -62,7 +62,7 @@ fn test_has_results_per_domain() {
         let report = sandbox.read(&format!("{model}/report.html"));
         assert!(report.contains("By domain") && report.contains("politics"), "{model}");
     }
-    // The same on files of their own, with a table.
+    // The same on a separate file, with a table.
     let again = sandbox.faknow(&["test", "mdfend", "--data", "posts/test.csv", "--json"]).json();
     let table = sandbox.faknow(&["test", "mdfend", "--data", "posts/test.csv"]).ok();
     assert!(table.contains("domain ") && table.contains("politics"), "{table}");
@@ -89,14 +89,14 @@ fn domain_of_a_record_changes_its_prediction_and_may_be_missing_or_unknown() {
 fn runs_with_a_memory_resume_to_the_same_weights() {
     let sandbox = sandbox();
     for model in ["m3fend", "endef", "mdfend"] {
-        let (whole, parts) = (format!("{model}-whole"), format!("{model}-parts"));
-        train(&sandbox, model, &whole, &["--epochs", "3"]);
+        let (uninterrupted, parts) = (format!("{model}-uninterrupted"), format!("{model}-parts"));
+        train(&sandbox, model, &uninterrupted, &["--epochs", "3"]);
         train(&sandbox, model, &parts, &["--epochs", "1"]);
         sandbox.faknow(&["resume", &parts, "--epochs", "3"]).ok();
         let weights = |run: &str| {
             std::fs::read(sandbox.path(&format!("{run}/checkpoints/last/model.safetensors"))).unwrap()
         };
-        assert_eq!(weights(&whole), weights(&parts), "{model}");
+        assert_eq!(weights(&uninterrupted), weights(&parts), "{model}");
     }
 }
 

@@ -354,7 +354,6 @@ impl Dataset for FieldDataset {
             texts: texts.collect::<Result<_>>()?,
             features: features.collect::<Result<_>>()?,
             indices: indices.to_vec(),
-            ..FieldBatch::default()
         })
     }
 

@@ -17,7 +17,7 @@ impl FieldDataset {
         let Some(subwords) = &self.columns.subwords else {
             return Err(Error::Dataset("encoded texts: expected a dataset of subwords".to_owned()));
         };
-        let keys = (0..self.columns.n_rows).map(|row| Ok(TextKey::new(&*subwords.row(row)?)));
+        let keys = (0..self.columns.n_rows).map(|row| Ok(TextKey::new(&subwords.row(row)?)));
         let Some(column) = store.column(keys)? else {
             return Err(Error::Dataset("encoded texts: expected all texts, some are missing".to_owned()));
         };
@@ -35,7 +35,7 @@ impl FieldDataset {
         };
         let (mut rows, mut seen) = (Vec::new(), HashSet::new());
         for row in 0..self.columns.n_rows {
-            let key = TextKey::new(&*subwords.row(row)?);
+            let key = TextKey::new(&subwords.row(row)?);
             if !store.contains(&key) && seen.insert(key) {
                 rows.push(row as u32);
             }

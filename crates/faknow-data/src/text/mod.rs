@@ -57,6 +57,7 @@ pub use words::Words;
 pub(crate) use encoded_store::{EncodedColumn, TextKey};
 pub(crate) use interner::Interner;
 pub(crate) use ngram_column::NGramColumn;
+pub(crate) use ngram_encoder::SEPARATOR as NGRAM_SEPARATOR;
 pub(crate) use subword_column::{SubwordColumn, SubwordIds};
 pub(crate) use token_column::TokenColumn;
 pub(crate) use tokens::Tokens;

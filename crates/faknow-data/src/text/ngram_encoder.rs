@@ -9,7 +9,10 @@ use rayon::prelude::*;
 
 use super::{PADDING, UNKNOWN, Vocab};
 use crate::common::write_atomically;
-use crate::{Dataset as _, Error, FieldDataset, Result};
+use crate::{Error, Result};
+
+/// The token after each text in [`NGramEncoder::fit_tokens`].
+pub(crate) const SEPARATOR: u32 = NONE;
 
 /// The feature of an n-gram that is not a feature, and the token that separates texts.
 const NONE: u32 = u32::MAX;
@@ -90,12 +93,11 @@ pub struct NGramMatch {
 }
 
 impl NGramEncoder {
-    /// Selects the n-grams of training texts.
+    /// Selects the n-grams of `n_texts` texts, whose `tokens` are each followed by [`SEPARATOR`].
     ///
     /// # Errors
-    /// [`Error::Setting`]: an option is out of range; [`Error::Dataset`]: no n-gram is in enough texts;
-    /// [`Error::MissingField`]: the dataset has no texts; tokens stored in a file cannot be read.
-    pub fn fit(data: &FieldDataset, options: &NGramOptions) -> Result<Self> {
+    /// [`Error::Setting`]: an option is out of range; [`Error::Dataset`]: no n-gram is in enough texts.
+    pub(crate) fn fit_tokens(tokens: &[u32], n_texts: usize, options: &NGramOptions) -> Result<Self> {
         let NGramOptions { max_n, min_df } = *options;
         for (name, value) in [("max_n", max_n), ("min_df", min_df)] {
             if value < 1 {
@@ -106,17 +108,7 @@ impl NGramEncoder {
                 });
             }
         }
-        if !data.has_words() {
-            return Err(Error::Dataset("n-grams: expected a dataset of texts".to_owned()));
-        }
-        let n_texts = data.n_samples();
-        // All texts, each followed by a separator.
-        let mut tokens = Vec::with_capacity(data.n_tokens() + n_texts);
-        for index in 0..n_texts {
-            tokens.extend_from_slice(&data.tokens(index)?);
-            tokens.push(NONE);
-        }
-        let mut ngrams = frequent_tokens(&tokens, min_df);
+        let mut ngrams = frequent_tokens(tokens, min_df);
         let mut unigrams = Vec::new();
         ngrams.iter().zip(0..).for_each(|(ngram, feature)| set(&mut unigrams, ngram.token, feature));
         // The feature of the n-gram that starts at each position, for the current length.
@@ -125,7 +117,7 @@ impl NGramEncoder {
         let mut longer = HashMap::new();
         for n in 2..=max_n {
             let first = longer.len();
-            for ngram in frequent_ngrams(&tokens, &current, n, min_df) {
+            for ngram in frequent_ngrams(tokens, &current, n, min_df) {
                 longer.insert(key(ngram.prefix, ngram.token), ngrams.len() as u32);
                 ngrams.push(ngram);
             }

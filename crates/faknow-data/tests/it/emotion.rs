@@ -5,7 +5,7 @@ use faknow_data::text::TokenizerConfig;
 
 use crate::support::Dir;
 
-/// A made-up lexicon.
+/// Writes and reads a made-up lexicon.
 fn lexicons(dir: &Dir) -> EmotionLexicons {
     dir.file("categories.tsv", "# a comment\nterrible\tfear\t4\nterrible\tanger\nheart warming\tjoy\t2\n");
     dir.file("sentiment.tsv", "good\t1.5\nbad\t-2\n");

@@ -9,7 +9,7 @@ use faknow_data::{Dataset as _, FieldDataset};
 
 use crate::support::Dir;
 
-/// Two articles of one source, and three users.
+/// Writes two articles of one source, and three users.
 fn write(dir: &Dir) {
     dir.file("entities.txt", "news1\nnews2\nsource1\nuser1\nuser2\nuser3\n");
     let features =

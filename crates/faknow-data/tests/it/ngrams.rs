@@ -116,7 +116,7 @@ fn occurrences_have_positions_and_known_tokens_are_counted() {
     assert_eq!(matches, expected);
     let counts = data.with_ngrams(&encoder).unwrap().token_counts(NodeFeatureKind::Words).unwrap();
     let counts: Vec<(usize, usize)> = counts.iter().map(|it| (it.n_known, it.n_tokens)).collect();
-    assert_eq!(counts, [(2, 3), (2, 3), (0, 1)], "words of one text are no features");
+    assert_eq!(counts, [(2, 3), (2, 3), (0, 1)], "words of one text are not features");
 }
 
 #[test]

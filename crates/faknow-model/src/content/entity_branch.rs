@@ -82,7 +82,7 @@ impl EntityConfig {
     }
 }
 
-/// Classifies posts by their entities alone, so that the base model need not learn what only the entities tell.
+/// Classifies posts by their entities alone, so that the base model need not learn what the entities alone predict.
 ///
 /// Parameters: `entity_convs.convs.<i>.*`, `entity_mlp.mlp.*`.
 #[derive(Debug)]

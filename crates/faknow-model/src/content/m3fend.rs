@@ -29,9 +29,9 @@ pub struct M3fendConfig {
     pub train_encoder: bool,
     /// Number of experts on the text, at least 1. Default 7.
     pub n_semantic_experts: i64,
-    /// Number of experts on the emotion features, at least 1; without such features there are none. Default 7.
+    /// Number of experts on the emotion features, at least 1; ignored without such features. Default 7.
     pub n_emotion_experts: i64,
-    /// Number of experts on the style features, at least 1; without such features there are none. Default 2.
+    /// Number of experts on the style features, at least 1; ignored without such features. Default 2.
     pub n_style_experts: i64,
     /// Number of filters of a semantic expert per kernel size, at least 1. Default 64.
     pub n_filters: i64,

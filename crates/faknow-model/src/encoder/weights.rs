@@ -20,7 +20,7 @@ const FILES: [&str; 4] = [
     "pytorch_model.bin.index.json",
 ];
 
-/// Ends of the names of word embeddings, whose beginning is the prefix of all names.
+/// Ends of the names of word embeddings; what precedes them is the prefix of all names.
 const WORD_EMBEDDINGS: [&str; 2] = ["embeddings.word_embeddings.weight", "embeddings.tok_embeddings.weight"];
 
 /// Former names of the parameters of layer normalizations.
@@ -29,8 +29,8 @@ const OLD_NAMES: [(&str, &str); 2] = [(".gamma", ".weight"), (".beta", ".bias")]
 /// Reads the weights of the encoder in the directory of a Hugging Face model: `model.safetensors` or `pytorch_model.bin`, also in
 /// several files with an index.
 ///
-/// The names are those of [`Encoder::parameters`]: a prefix such as `bert.` and the former endings `gamma` and `beta` are
-/// replaced; other tensors, such as heads of the pretraining, are kept if they have the same prefix.
+/// The names are those of [`Encoder::parameters`]: a prefix such as `bert.` and the former suffixes `gamma` and `beta` are
+/// replaced; other tensors, such as heads of the pretraining, are returned too if they have the same prefix.
 ///
 /// # Errors
 /// A file is missing or cannot be read, or no tensor is a word embedding.

@@ -30,7 +30,7 @@ impl Gru {
     /// With `lengths` i64 `[n]`, a sequence ends after its length: padding has no influence, and its outputs are 0.
     ///
     /// # Errors
-    /// The vectors do not have the size `n_in`, or there are none.
+    /// The vectors do not have the size `n_in`, or their number is 0.
     pub fn forward(&self, x: &Tensor, lengths: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
         let RecurrentSize { n_layers, bidirectional, .. } = self.size;
         let state = self.size.zero_state(x.size()[0], x)?;

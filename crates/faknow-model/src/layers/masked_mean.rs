@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 
 use crate::Result;
 
-/// Returns the mean of `x` `[n, len, size]` over the elements that `mask` bool `[n, len]` marks, `[n, size]`; 0 if there are none.
+/// Returns the mean of `x` `[n, len, size]` over the elements that `mask` bool `[n, len]` marks, `[n, size]`; 0 without such elements.
 ///
 /// # Errors
 /// The shapes do not match.

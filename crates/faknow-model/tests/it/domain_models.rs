@@ -128,9 +128,9 @@ fn batch_mates_and_padding_do_not_change_results() {
         let together = logits(&model, &batch(&[0, 1, 2, 3], 8));
         assert_eq!(together.size(), [4, 3], "{name}");
         assert_close(name, &logits(&model, &batch(&[0, 1, 2, 3], 20)), &together, 1e-12, 1.0);
-        for row in 0..4 {
-            let alone =
-                logits(&model, &batch(&[row], if name == "endef-textcnn" { 8 } else { TEXTS[row].len() }));
+        for (row, text) in TEXTS.iter().enumerate() {
+            let len = if name == "endef-textcnn" { 8 } else { text.len() };
+            let alone = logits(&model, &batch(&[row], len));
             assert_close(name, &alone.get(0), &together.get(row as i64), 1e-12, 1.0);
         }
     }

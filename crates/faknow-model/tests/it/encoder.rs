@@ -183,7 +183,7 @@ fn batches_that_do_not_fit_are_rejected() {
     );
 }
 
-/// Renamed and converted parameters of the case `bert`, as files of Hugging Face have them.
+/// Returns renamed and converted parameters of the case `bert`, as files of Hugging Face have them.
 fn parameters(rename: impl Fn(&str) -> String, kind: Kind) -> Tensors {
     let (_, tensors) = read("bert");
     let parameters = tensors.iter().filter_map(|(name, t)| Some((name.strip_prefix("param.")?, t)));

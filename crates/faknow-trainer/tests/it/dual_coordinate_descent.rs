@@ -1,4 +1,5 @@
 //! Dual coordinate descent, compared with the solvers of scikit-learn.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use faknow_callbacks::Phase;
 use faknow_data::FieldBatch;

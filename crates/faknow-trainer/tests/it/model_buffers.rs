@@ -107,12 +107,12 @@ fn resumed_run_has_the_buffers_of_an_uninterrupted_one() {
             .build()
             .unwrap()
     };
-    let mut whole = trainer("whole", 0);
-    whole.fit(&train_data(), Some(&valid_data())).unwrap();
+    let mut complete = trainer("complete", 0);
+    complete.fit(&train_data(), Some(&valid_data())).unwrap();
     let mut first = trainer("parts", 5);
     first.fit(&train_data(), Some(&valid_data())).unwrap();
     drop(first);
     let mut rest = trainer("parts", 0);
     rest.resume_from(&Resume::default(), &train_data(), Some(&valid_data())).unwrap();
-    assert_eq!(toy::weights(&rest.run().vars), toy::weights(&whole.run().vars));
+    assert_eq!(toy::weights(&rest.run().vars), toy::weights(&complete.run().vars));
 }

@@ -46,7 +46,7 @@ const KEYS: &[(&str, &str)] = &[
     ("LNN_dim", "model.n_interactions"),
 ];
 
-/// Keys of FaKnow without a corresponding setting, and why there is none.
+/// Keys of FaKnow without a corresponding setting, and the reasons.
 const SUPERFLUOUS: &[(&str, &str)] = &[
     ("vocab", "the vocabulary is built from the training texts"),
     ("domain_num", "the domains are those of the training records"),

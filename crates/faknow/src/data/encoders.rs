@@ -14,7 +14,6 @@ use crate::config::TextConfig;
 use crate::data::features::{EmotionSource, FeatureEncoder, FeatureProblem};
 use crate::data::subword_encoder::{ENCODER_FILES, SubwordEncoder};
 use crate::data::trees::apply_weights;
-use crate::detector::wrong_input;
 use crate::files::{read_json, verify_files, write_json};
 use crate::models::{EncoderUse, Fields, Shape};
 use crate::{Error, Result};
@@ -282,4 +281,9 @@ impl FieldEncoders {
             feature_sizes: &self.feature_sizes,
         }
     }
+}
+
+/// Returns the error for an input of another kind than that of the detector.
+pub(crate) fn wrong_input(expected: &str, got: &str) -> Error {
+    Error::config("", format!("this detector takes {expected} as input, got {got}"))
 }

@@ -11,8 +11,11 @@ use crate::config::Config;
 use crate::models::{FeatureField, Fields};
 use crate::{Error, Result};
 
+/// Returns the values of a feature of a post.
+type EmotionFeature = fn(&DualEmotion) -> Vec<f64>;
+
 /// The features that are computed from texts and comments, unless they have a column.
-const EMOTION_FEATURES: [(&str, fn(&DualEmotion) -> Vec<f64>); 4] = [
+const EMOTION_FEATURES: [(&str, EmotionFeature); 4] = [
     ("emotions", DualEmotion::to_vec),
     ("content_emotion", |dual| dual.publisher.clone()),
     ("comments_emotion", DualEmotion::social),
@@ -62,7 +65,7 @@ pub(crate) fn check(config: &Config, fields: &Fields) -> Result<()> {
     }
 }
 
-fn extractor_of(field: &FeatureField) -> Option<fn(&DualEmotion) -> Vec<f64>> {
+fn extractor_of(field: &FeatureField) -> Option<EmotionFeature> {
     EMOTION_FEATURES.iter().find(|(name, _)| *name == field.name).map(|(_, values)| *values)
 }
 
@@ -145,7 +148,7 @@ impl EmotionSource {
 /// Computes emotion features of records.
 #[derive(Debug)]
 pub(crate) struct EmotionReader {
-    features: Vec<(&'static str, fn(&DualEmotion) -> Vec<f64>)>,
+    features: Vec<(&'static str, EmotionFeature)>,
     extractor: EmotionExtractor,
 }
 

@@ -25,7 +25,7 @@ use tch::{Device, Tensor};
 
 use crate::config::{Config, DataConfig, DataFiles, DecisionConfig, Threshold, decision as decision_config};
 use crate::data::corpus::eval_loader;
-use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
+use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder, wrong_input};
 use crate::data::files::FileRecords;
 use crate::data::layout::LayoutRules;
 use crate::data::left_out::{LeftOutRecords, check_drop_classes};
@@ -381,8 +381,4 @@ fn words_only_error() -> Error {
         "",
         "this model takes more than words as input, and supports neither explanations by word nor export",
     )
-}
-
-pub(crate) fn wrong_input(expected: &str, got: &str) -> Error {
-    Error::config("", format!("this detector takes {expected} as input, got {got}"))
 }

@@ -8,11 +8,11 @@ use faknow_data::{FieldDataset, Format, ReadOptions, Record, RecordReader};
 use serde_json::{Map, Value};
 
 use crate::config::{Config, DataConfig};
-use crate::data::encoders::FieldEncoders;
+use crate::data::encoders::{FieldEncoders, wrong_input};
 use crate::data::files::FileRecords;
 use crate::data::source::{self, DataSource};
 use crate::data::tree_lines;
-use crate::detector::{Detector, articles_only, wrong_input};
+use crate::detector::{Detector, articles_only};
 use crate::models::Fields;
 use crate::{Error, Result};
 

@@ -47,7 +47,7 @@ impl ModelSpec for LinearSpec {
         Some(Box::new(step))
     }
 
-    /// A batch is one step over many samples, each of which is an update.
+    /// Returns large batches: one is a step over many samples, each of which is an update.
     fn training_defaults() -> TrainingDefaults {
         TrainingDefaults {
             // It is not used, and has no state.
