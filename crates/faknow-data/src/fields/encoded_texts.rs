@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 impl FieldDataset {
     /// Adds the output of an encoder for the subwords, which batches then have instead of them. The content of the dataset and its
-    /// [`fingerprint`](Dataset::fingerprint) remain the same.
+    /// [`fingerprint`](crate::Dataset::fingerprint) remain the same.
     ///
     /// # Errors
     /// [`Error::Dataset`]: the dataset has no subwords, or the store lacks a text; [`Error::Io`]: tokens cannot be read.
