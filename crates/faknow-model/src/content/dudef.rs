@@ -9,7 +9,8 @@ use tch::nn::Path;
 use tch::{Kind, Tensor};
 
 use super::{TextInput, TextSource, TokenVectors, check};
-use crate::layers::{Gru, Linear, RecurrentSize, masked_mean};
+use crate::encoder::Pooling;
+use crate::layers::{Gru, Linear, RecurrentSize};
 use crate::{Error, Loss, Mode, Model, Output, Result, loss};
 
 /// Hyperparameters of [`Dudef`]; the defaults are those of the authors' code.
@@ -111,7 +112,7 @@ impl Dudef {
             return Ok(states.f_mean_dim([0].as_slice(), false, None::<Kind>)?);
         }
         let lengths = mask.f_sum_dim_intlist([1].as_slice(), false, Kind::Int64)?;
-        masked_mean(&self.gru.forward(vectors, Some(&lengths), mode)?, mask)
+        Pooling::Mean.apply(&self.gru.forward(vectors, Some(&lengths), mode)?, Some(mask))
     }
 }
 

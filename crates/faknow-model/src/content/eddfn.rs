@@ -10,7 +10,8 @@ use tch::nn::Path;
 use tch::{Kind, Reduction, Tensor};
 
 use super::{TextInput, TextSource, check as check_sizes, class_logits, n_outputs};
-use crate::layers::{Linear, masked_mean, reverse_gradient};
+use crate::encoder::Pooling;
+use crate::layers::{Linear, reverse_gradient};
 use crate::{Error, Loss, Mode, Model, Output, Result, loss};
 
 /// Hyperparameters of [`Eddfn`]; the defaults are the paper's.
@@ -169,7 +170,7 @@ impl Eddfn {
             None => batch.feature(Self::INPUT)?.f_to_kind(self.classifier.kind())?,
             Some(text) => {
                 let tokens = text.forward(batch, None, mode)?;
-                masked_mean(&tokens.vectors, &tokens.mask)?
+                Pooling::Mean.apply(&tokens.vectors, Some(&tokens.mask))?
             }
         })
     }

@@ -19,7 +19,7 @@ pub enum Pooling {
 
 impl Pooling {
     /// Reduces vectors `[n, len, size]` to `[n, size]`; `mask` is whether a vector is a token rather than padding, bool
-    /// `[n, len]`, and `None` if all are. Each text has at least one token.
+    /// `[n, len]`, and `None` if all are. The mean of a text without tokens is 0; the others need a token.
     ///
     /// # Errors
     /// The shapes do not match.

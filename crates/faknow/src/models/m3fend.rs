@@ -3,10 +3,7 @@
 use faknow_model::{M3fend, M3fendConfig, Result};
 use tch::nn::Path;
 
-use super::{
-    BoxedModel, DomainField, EncoderUse, FeatureField, Fields, Hyperparameter, ModelSpec, Shape,
-    TrainingDefaults, WordField, mdfend,
-};
+use super::{BoxedModel, FeatureField, Fields, Hyperparameter, ModelSpec, Shape, TrainingDefaults, mdfend};
 
 pub(super) struct M3fendSpec;
 
@@ -56,12 +53,7 @@ impl ModelSpec for M3fendSpec {
     type Config = M3fendConfig;
 
     fn fields(config: &M3fendConfig) -> Fields {
-        let widest =
-            config.kernel_sizes.iter().copied().max().and_then(|kernel| usize::try_from(kernel).ok());
-        let padding = if config.faithful { widest.unwrap_or(0) } else { 0 };
-        let encoder_use = EncoderUse::of(!config.train_encoder);
-        let words = WordField::default().or_encoder_that_is(encoder_use).extra_padding(padding);
-        let fields = Fields::default().with_words(words).with_domains(DomainField::required());
+        let fields = mdfend::fields_of_experts(&config.kernel_sizes, config.faithful, config.train_encoder);
         let features = M3fend::EMOTION_FEATURES.into_iter().chain(M3fend::STYLE_FEATURES);
         features.fold(fields, |fields, name| fields.with_feature(FeatureField::optional(name)))
     }

@@ -28,10 +28,15 @@ pub(super) fn training_defaults(learning_rate: f64) -> TrainingDefaults {
 
 /// Returns the input fields of MDFEND.
 pub(super) fn fields(config: &MdfendConfig) -> Fields {
+    fields_of_experts(&config.kernel_sizes, config.faithful, config.train_encoder)
+}
+
+/// Returns the input fields of convolution experts with these kernel sizes: text and domain.
+pub(super) fn fields_of_experts(kernel_sizes: &[i64], faithful: bool, train_encoder: bool) -> Fields {
     // Padding is read as tokens in the faithful mode only, which needs a text as long as the widest kernel.
-    let widest = config.kernel_sizes.iter().copied().max().and_then(|kernel| usize::try_from(kernel).ok());
-    let padding = if config.faithful { widest.unwrap_or(0) } else { 0 };
-    let encoder_use = EncoderUse::of(!config.train_encoder);
+    let widest = kernel_sizes.iter().copied().max().and_then(|kernel| usize::try_from(kernel).ok());
+    let padding = if faithful { widest.unwrap_or(0) } else { 0 };
+    let encoder_use = EncoderUse::of(!train_encoder);
     let words = WordField::default().or_encoder_that_is(encoder_use).extra_padding(padding);
     Fields::default().with_words(words).with_domains(DomainField::required())
 }
