@@ -47,10 +47,18 @@ pub trait Model: Send {
     /// The batch does not fit the model, or libtorch rejects an operation.
     fn forward(&self, batch: &Self::Batch, mode: Mode) -> Result<Output>;
 
-    /// Returns the model as an [`EmbeddingModel`], which explanations of texts and exports need. Default: `None`, for models
-    /// that read more than words.
+    /// Returns the model as an [`EmbeddingModel`], which exports need, and explanations of texts by default. Default: `None`, for
+    /// models that read more than words.
     fn as_embedding_model(&self) -> Option<&dyn EmbeddingModel> {
         None
+    }
+
+    /// Returns the model as a function of the word vectors of the text of `batch`, which has one sample, whose other fields are
+    /// fixed; explanations of texts need it. Default: [`as_embedding_model`](Self::as_embedding_model), for models that read
+    /// nothing else.
+    fn embedding_model_of<'a>(&'a self, batch: &'a Self::Batch) -> Option<Box<dyn EmbeddingModel + 'a>> {
+        let _ = batch;
+        self.as_embedding_model().map(|model| Box::new(model) as Box<dyn EmbeddingModel + 'a>)
     }
 
     /// Returns the node features of `batch`, which explanations of trees need. Default: `None`, for models that do not read
@@ -109,7 +117,7 @@ pub struct NGramWeights<'a> {
     pub bias: &'a Tensor,
 }
 
-/// A model whose logits depend only on the word vectors of a text.
+/// A model whose logits depend only on the word vectors of a text, or a model with other fields that are fixed.
 pub trait EmbeddingModel {
     /// Returns the word vectors `[n, len, size]` of token ids i64 `[n, len]`.
     ///
@@ -135,6 +143,24 @@ pub trait EmbeddingModel {
     }
 }
 
+impl EmbeddingModel for &dyn EmbeddingModel {
+    fn vectors(&self, ids: &Tensor) -> Result<Tensor> {
+        (**self).vectors(ids)
+    }
+
+    fn logits(&self, vectors: &Tensor) -> Result<Tensor> {
+        (**self).logits(vectors)
+    }
+
+    fn is_traceable(&self) -> bool {
+        (**self).is_traceable()
+    }
+
+    fn padding_id(&self) -> i64 {
+        (**self).padding_id()
+    }
+}
+
 impl<M: Model + ?Sized> Model for Box<M> {
     type Batch = M::Batch;
 
@@ -144,6 +170,10 @@ impl<M: Model + ?Sized> Model for Box<M> {
 
     fn as_embedding_model(&self) -> Option<&dyn EmbeddingModel> {
         (**self).as_embedding_model()
+    }
+
+    fn embedding_model_of<'a>(&'a self, batch: &'a Self::Batch) -> Option<Box<dyn EmbeddingModel + 'a>> {
+        (**self).embedding_model_of(batch)
     }
 
     fn node_features<'a>(&self, batch: &'a Self::Batch) -> Option<&'a NodeFeatures> {

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
+use super::one_text::OneText;
 use super::{TextInput, TextSource, TokenVectors, check};
 use crate::encoder::Pooling;
 use crate::layers::{Gru, Linear, RecurrentSize};
-use crate::{Error, Loss, Mode, Model, Output, Result, loss};
+use crate::{EmbeddingModel, Error, Loss, Mode, Model, Output, Result, loss};
 
 /// Hyperparameters of [`Dudef`]; the defaults are those of the authors' code.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -114,20 +115,25 @@ impl Dudef {
         let lengths = mask.f_sum_dim_intlist([1].as_slice(), false, Kind::Int64)?;
         Pooling::Mean.apply(&self.gru.forward(vectors, Some(&lengths), mode)?, Some(mask))
     }
+
+    /// Returns the logits of texts `[n, 2 hidden_size]` with the emotions of a batch.
+    fn logits(&self, texts: &Tensor, batch: &FieldBatch) -> Result<Tensor> {
+        let emotions = batch.feature(Self::EMOTIONS)?;
+        if emotions.dim() != 2 || emotions.size()[1] != self.n_emotions {
+            let expected = format!("{} emotion features per post", self.n_emotions);
+            return Err(Error::Batch { model: "DUDEF", expected, got: format!("{:?}", emotions.size()) });
+        }
+        let features = Tensor::f_cat(&[texts, &emotions.f_to_kind(texts.kind())?], 1)?;
+        self.classifier.forward(&self.hidden.forward(&features)?.f_relu()?)
+    }
 }
 
 impl Model for Dudef {
     type Batch = FieldBatch;
 
     fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
-        let texts = self.encode(&self.text.forward(batch, None, mode)?, mode)?; // [n, 2 hidden_size]
-        let emotions = batch.feature(Self::EMOTIONS)?;
-        if emotions.dim() != 2 || emotions.size()[1] != self.n_emotions {
-            let expected = format!("{} emotion features per post", self.n_emotions);
-            return Err(Error::Batch { model: "DUDEF", expected, got: format!("{:?}", emotions.size()) });
-        }
-        let features = Tensor::f_cat(&[&texts, &emotions.f_to_kind(texts.kind())?], 1)?;
-        let logits = self.classifier.forward(&self.hidden.forward(&features)?.f_relu()?)?;
+        let texts = self.encode(&self.text.forward(batch, None, mode)?, mode)?;
+        let logits = self.logits(&texts, batch)?;
         match (&batch.labels, self.faithful) {
             (Some(labels), true) => {
                 let probabilities = logits.f_softmax(-1, None::<Kind>)?;
@@ -136,5 +142,17 @@ impl Model for Dudef {
             }
             _ => loss::classify(logits, batch),
         }
+    }
+
+    fn embedding_model_of<'a>(&'a self, batch: &'a FieldBatch) -> Option<Box<dyn EmbeddingModel + 'a>> {
+        let logits = |tokens: TokenVectors, batch: &FieldBatch| {
+            let TokenVectors { vectors, mask } = &tokens;
+            // In the faithful mode, the posts of a batch are not independent.
+            let n_rows = if self.faithful { 1 } else { vectors.size()[0] };
+            let rows = vectors.f_split(n_rows, 0)?.into_iter().zip(mask.f_split(n_rows, 0)?);
+            let texts = rows.map(|(vectors, mask)| self.encode(&TokenVectors { vectors, mask }, Mode::Eval));
+            self.logits(&Tensor::f_cat(&texts.collect::<Result<Vec<_>>>()?, 0)?, batch)
+        };
+        Some(Box::new(OneText::new(&self.text, batch, logits)))
     }
 }

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Reduction, Tensor};
 
-use super::{TextInput, TextSource, check as check_sizes, class_logits, n_outputs};
+use super::one_text::OneText;
+use super::{TextInput, TextSource, TokenVectors, check as check_sizes, class_logits, n_outputs};
 use crate::encoder::Pooling;
 use crate::layers::{Linear, reverse_gradient};
-use crate::{Error, Loss, Mode, Model, Output, Result, loss};
+use crate::{EmbeddingModel, Error, Loss, Mode, Model, Output, Result, loss};
 
 /// Hyperparameters of [`Eddfn`]; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -166,13 +167,10 @@ impl Eddfn {
 
     /// Returns the input vectors of a batch, `[n, input_size]`.
     fn input(&self, batch: &FieldBatch, mode: Mode) -> Result<Tensor> {
-        Ok(match &self.text {
-            None => batch.feature(Self::INPUT)?.f_to_kind(self.classifier.kind())?,
-            Some(text) => {
-                let tokens = text.forward(batch, None, mode)?;
-                Pooling::Mean.apply(&tokens.vectors, Some(&tokens.mask))?
-            }
-        })
+        match &self.text {
+            None => Ok(batch.feature(Self::INPUT)?.f_to_kind(self.classifier.kind())?),
+            Some(text) => mean(&text.forward(batch, None, mode)?),
+        }
     }
 
     /// Returns the domain embeddings of a batch, `[n, domain_size]`; 0 for an unknown domain.
@@ -215,6 +213,16 @@ impl Model for Eddfn {
         ];
         Ok(Output { logits, loss: Some(Loss { total, parts }) })
     }
+
+    fn embedding_model_of<'a>(&'a self, batch: &'a FieldBatch) -> Option<Box<dyn EmbeddingModel + 'a>> {
+        let logits = |tokens, _: &FieldBatch| Ok(self.outputs(&mean(&tokens)?)?.logits);
+        Some(Box::new(OneText::new(self.text.as_ref()?, batch, logits)))
+    }
+}
+
+/// Returns the mean of the token vectors of each text, `[n, size]`.
+fn mean(tokens: &TokenVectors) -> Result<Tensor> {
+    Pooling::Mean.apply(&tokens.vectors, Some(&tokens.mask))
 }
 
 /// Two linear layers with an activation in between.

@@ -64,4 +64,8 @@ impl Model for Endef {
     fn as_embedding_model(&self) -> Option<&dyn EmbeddingModel> {
         self.base.as_embedding_model()
     }
+
+    fn embedding_model_of<'a>(&'a self, batch: &'a FieldBatch) -> Option<Box<dyn EmbeddingModel + 'a>> {
+        self.base.embedding_model_of(batch)
+    }
 }

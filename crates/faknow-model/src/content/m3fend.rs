@@ -10,9 +10,10 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use super::m3fend_head::{M3fendHead, M3fendSizes, Views};
+use super::one_text::OneText;
 use super::text_layer::{TextLayer, TextSettings};
 use super::{TextSource, TokenVectors, check};
-use crate::{Error, Mode, Model, Output, Result, TrainingDataPass, loss};
+use crate::{EmbeddingModel, Error, Mode, Model, Output, Result, TrainingDataPass, loss};
 
 /// Hyperparameters of M3FEND; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,8 +154,8 @@ impl M3fend {
         Ok(Self { text, head: M3fendHead::new(path, config, sizes)?, emotion, style })
     }
 
-    fn views(&self, batch: &FieldBatch, mode: Mode) -> Result<Views> {
-        let TokenVectors { vectors, mask } = self.text.forward(batch, None, mode)?;
+    fn views(&self, tokens: TokenVectors, batch: &FieldBatch) -> Result<Views> {
+        let TokenVectors { vectors, mask } = tokens;
         let features = |names: &[(String, i64)]| -> Result<Option<Tensor>> {
             let feature = |(name, size): &(String, i64)| {
                 let feature = batch.feature(name)?;
@@ -176,7 +177,7 @@ impl M3fend {
 
     /// Returns the posts of a batch as the memory describes them, without noise.
     fn describe(&self, batch: &FieldBatch) -> Result<Tensor> {
-        self.head.describe(&self.views(batch, Mode::Eval)?)
+        self.head.describe(&self.views(self.text.forward(batch, None, Mode::Eval)?, batch)?)
     }
 }
 
@@ -184,7 +185,13 @@ impl Model for M3fend {
     type Batch = FieldBatch;
 
     fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
-        loss::classify(self.head.logits(&self.views(batch, mode)?, mode)?, batch)
+        let views = self.views(self.text.forward(batch, None, mode)?, batch)?;
+        loss::classify(self.head.logits(&views, mode)?, batch)
+    }
+
+    fn embedding_model_of<'a>(&'a self, batch: &'a FieldBatch) -> Option<Box<dyn EmbeddingModel + 'a>> {
+        let logits = |tokens, batch: &FieldBatch| self.head.logits(&self.views(tokens, batch)?, Mode::Eval);
+        Some(Box::new(OneText::new(self.text.input(), batch, logits)))
     }
 
     /// Initializes the memory, unless it has been, for example by loaded weights.

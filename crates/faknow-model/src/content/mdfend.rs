@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
+use super::one_text::OneText;
 use super::text_layer::{TextLayer, TextSettings};
 use super::{TextSource, TokenVectors, check, class_logits, n_outputs};
 use crate::layers::{
     ConvolutionShape, DomainEmbedding, Linear, MaskAttention, Mlp, TextExpertSizes, TextExperts,
 };
-use crate::{Mode, Model, Output, Result, loss};
+use crate::{EmbeddingModel, Mode, Model, Output, Result, loss};
 
 /// Hyperparameters of MDFEND; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,14 +104,22 @@ impl Mdfend {
         let head = MdfendHead::new(path, config, text.size(), n_domains, n_classes)?;
         Ok(Self { text, head })
     }
+
+    fn logits(&self, tokens: &TokenVectors, batch: &FieldBatch, mode: Mode) -> Result<Tensor> {
+        self.head.logits(&tokens.vectors, &tokens.mask, batch.domains()?, mode)
+    }
 }
 
 impl Model for Mdfend {
     type Batch = FieldBatch;
 
     fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
-        let TokenVectors { vectors, mask } = self.text.forward(batch, None, mode)?;
-        loss::classify(self.head.logits(&vectors, &mask, batch.domains()?, mode)?, batch)
+        loss::classify(self.logits(&self.text.forward(batch, None, mode)?, batch, mode)?, batch)
+    }
+
+    fn embedding_model_of<'a>(&'a self, batch: &'a FieldBatch) -> Option<Box<dyn EmbeddingModel + 'a>> {
+        let logits = |tokens, batch: &FieldBatch| self.logits(&tokens, batch, Mode::Eval);
+        Some(Box::new(OneText::new(self.text.input(), batch, logits)))
     }
 }
 

@@ -11,6 +11,7 @@ mod linear;
 mod m3fend;
 mod m3fend_head;
 mod mdfend;
+mod one_text;
 mod text_input;
 mod text_layer;
 mod textcnn;

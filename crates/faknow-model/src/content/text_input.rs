@@ -1,9 +1,9 @@
 //! Token vectors of texts, from word vectors or an encoder: the first layer of models of texts.
 
 use faknow_data::FieldBatch;
-use faknow_data::text::{Encoded, Subwords, Words};
-use tch::Tensor;
+use faknow_data::text::{Encoded, PADDING, Subwords, Words};
 use tch::nn::{Path, VarStore};
+use tch::{Kind, Tensor};
 
 use crate::encoder::{Encoder, PretrainedEncoder};
 use crate::layers::Embedding;
@@ -100,6 +100,55 @@ impl TextInput {
             (Self::Frozen(_), Some(encoded)) => of_encoded(encoded),
             (Self::Frozen(encoder), None) => tch::no_grad(|| of_subwords(encoder, subwords()?, Mode::Eval)),
             (Self::Trained(encoder), _) => of_subwords(encoder, subwords()?, mode),
+        }
+    }
+
+    /// Returns the vectors of token ids `[n, len]` from which [`forward_vectors`](Self::forward_vectors) computes token vectors.
+    ///
+    /// # Errors
+    /// A token id is out of range.
+    pub fn word_vectors(&self, ids: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Words(embedding) => embedding.forward(ids),
+            Self::Frozen(encoder) | Self::Trained(encoder) => encoder.word_vectors(ids),
+        }
+    }
+
+    /// Computes token vectors from [`word_vectors`](Self::word_vectors) `[n, len, size]` of texts of the same length, whose tokens
+    /// `mask` bool `[1, len]` marks, as in [`Mode::Eval`].
+    ///
+    /// # Errors
+    /// The texts are longer than those of the encoder, or libtorch rejects an operation.
+    pub fn forward_vectors(&self, vectors: &Tensor, mask: &Tensor) -> Result<TokenVectors> {
+        let (n, len, _) = vectors.size3()?;
+        let vectors = match self {
+            Self::Words(_) => vectors.shallow_clone(),
+            Self::Frozen(encoder) | Self::Trained(encoder) => {
+                let n_tokens = mask.f_sum(Kind::Int64)?.f_int64_value(&[])?;
+                let tokens = vectors.f_narrow(1, 0, n_tokens)?;
+                let states = encoder.encode_vectors(&tokens, Mode::Eval)?.padded()?;
+                states.f_constant_pad_nd([0, 0, 0, len - n_tokens])?
+            }
+        };
+        Ok(TokenVectors { vectors, mask: mask.f_expand([n, len], false)? })
+    }
+
+    /// Returns which columns of the texts of a batch are tokens, bool `[n, len]`.
+    ///
+    /// # Errors
+    /// The batch does not have the texts as words or subwords.
+    pub fn mask(&self, batch: &FieldBatch) -> Result<Tensor> {
+        Ok(match self {
+            Self::Words(_) => batch.words()?.mask()?,
+            Self::Frozen(_) | Self::Trained(_) => batch.subwords()?.mask()?,
+        })
+    }
+
+    /// Returns the token id of padding.
+    pub fn padding_id(&self) -> i64 {
+        match self {
+            Self::Words(_) => i64::from(PADDING),
+            Self::Frozen(encoder) | Self::Trained(encoder) => encoder.config().pad_id,
         }
     }
 }

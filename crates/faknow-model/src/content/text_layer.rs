@@ -48,6 +48,11 @@ impl TextLayer {
         Ok(Self { input: TextInput::new(&(path / name), source, is_trainable)?, dropout })
     }
 
+    /// Returns the layer without dropout.
+    pub(super) fn input(&self) -> &TextInput {
+        &self.input
+    }
+
     /// Returns the length of the vectors.
     pub(super) fn size(&self) -> i64 {
         self.input.size()

@@ -35,7 +35,9 @@ impl Gru {
         let RecurrentSize { n_layers, bidirectional, .. } = self.size;
         let state = self.size.zero_state(x.size()[0], x)?;
         let parameters = &self.parameters;
-        let (dropout, train) = (self.dropout, mode.is_train());
+        // Without dropout, both modes compute the same, but cuDNN has gradients in training only.
+        let train = mode.is_train() || (self.dropout == 0.0 && x.requires_grad());
+        let dropout = self.dropout;
         match lengths {
             None => {
                 let (output, _) =

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use faknow_data::text::{Subword, Words};
 use faknow_data::{Batch as _, Dataset as _, FieldBatch, FieldDataset};
-use faknow_model::{WordContributions, integrated_gradients_in_parts, node_contributions};
+use faknow_model::{Model as _, WordContributions, integrated_gradients_in_parts, node_contributions};
 use serde::Serialize;
 
-use crate::Result;
 use crate::detector::ngram_explanation::{NGramAttribution, NGramExplanation, explain_ngrams};
 use crate::detector::sample::{Sample, encode};
 use crate::detector::{Detector, SamplePrediction};
+use crate::{Error, Result};
 
 /// A prediction with the contributions of its input.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,7 +22,7 @@ pub enum Explanation {
     Tree(TreeExplanation),
 }
 
-/// A prediction for a text, with the contribution of each of its words.
+/// A prediction for a text, with the contribution of each of its words. Domain and features of its record are fixed.
 ///
 /// Contributions, baseline and residual are log-odds of the label: the natural logarithm of its probability over that of
 /// all other classes, by the uncalibrated scores. Baseline, contributions and residual add up to the log-odds of the text. A
@@ -97,7 +97,7 @@ impl Detector {
     /// [integrated gradients](faknow_model::integrated_gradients), which take about a hundred times as long as a prediction.
     ///
     /// # Errors
-    /// The detector takes trees as input, its model takes more than words as input, or the model fails.
+    /// The detector takes trees as input, the scores of its model do not depend on words, or the model fails.
     pub fn explain<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<TextExplanation>> {
         let samples: Vec<Sample> = texts.iter().map(|text| Sample::Text(text.as_ref().to_owned())).collect();
         let explanations =
@@ -187,9 +187,11 @@ impl Detector {
         prediction: SamplePrediction,
         proceed: &mut dyn FnMut() -> bool,
     ) -> Result<Option<TextExplanation>> {
+        let batch = data.batch(&[row])?.to_device(self.device());
         // Also without a prediction, the same request is an error for a model that does not support explanations.
-        if self.model().ngram_weights().is_none() {
-            self.embedding_model()?;
+        let model = self.model().embedding_model_of(&batch);
+        if model.is_none() && self.model().ngram_weights().is_none() {
+            return Err(self.no_word_explanations());
         }
         let Some(label) = prediction.label() else {
             let (parts, ngrams, baseline, residual) = (Vec::new(), Vec::new(), None, None);
@@ -197,14 +199,17 @@ impl Detector {
         };
         let class = self.classes().iter().position(|name| name == label).unwrap_or_default();
         let exact = explain_ngrams(self.model(), self.encoders(), data, row, class, self.device())?;
-        let (contributions, ngrams) = match exact {
-            Some(NGramExplanation { ngrams, words, bias, logit }) => {
+        let (contributions, ngrams) = match (exact, model) {
+            (Some(NGramExplanation { ngrams, words, bias, logit }), _) => {
                 (WordContributions { words, output: logit, baseline: bias }, ngrams)
             }
-            None => match self.word_contributions(data, row, class, proceed)? {
-                Some(contributions) => (contributions, Vec::new()),
-                None => return Ok(None),
-            },
+            (None, Some(model)) => {
+                match integrated_gradients_in_parts(&*model, &words_of(&batch)?, class, proceed)? {
+                    Some(contributions) => (contributions, Vec::new()),
+                    None => return Ok(None),
+                }
+            }
+            (None, None) => return Err(self.no_word_explanations()),
         };
         let names = self.token_names(text)?.into_iter();
         let contribution = |index: usize| contributions.words.get(index).copied().unwrap_or_default();
@@ -240,16 +245,17 @@ impl Detector {
         Ok(names)
     }
 
-    fn word_contributions(
-        &self,
-        data: &FieldDataset,
-        row: usize,
-        class: usize,
-        proceed: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<WordContributions>> {
-        let model = self.embedding_model()?;
-        let batch = data.batch(&[row])?.to_device(self.device());
-        Ok(integrated_gradients_in_parts(model, &words_of(&batch)?, class, proceed)?)
+    /// Returns the error for a model whose scores do not depend on token vectors.
+    fn no_word_explanations(&self) -> Error {
+        let (name, features) = (&self.config().model.name, &self.encoders().feature_sizes);
+        let names: Vec<String> = features.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let cause = match names[..] {
+            [] => "implement `Model::embedding_model_of`".to_owned(),
+            _ => format!("it was trained on the features {} (`data.features`)", names.join(", ")),
+        };
+        let message =
+            format!("no explanations by word: the scores of `{name}` do not depend on words; {cause}");
+        Error::config("", message)
     }
 
     fn explain_tree(

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use faknow_data::common::write_path_atomically;
 use faknow_metrics::Decision;
+use faknow_model::{EmbeddingModel, Model as _};
 use serde::{Deserialize, Serialize};
 use tch::{CModule, Kind, Tensor};
 
@@ -44,14 +45,17 @@ impl Detector {
     /// directory. Tokenization is not part of the program; see [`tokenize`](Self::tokenize).
     ///
     /// # Errors
-    /// The detector takes trees as input, its model takes more than words as input, a file cannot be written, or tracing
-    /// fails.
+    /// The detector takes trees as input, its model takes more than words as input or depends on padding, a file cannot be
+    /// written, or tracing fails.
     pub fn export(&self, dir: &Path) -> Result<ExportManifest> {
-        self.word_encoder()?;
+        if self.encoders().subwords.is_none() {
+            self.word_encoder()?;
+        }
+        let model = self.exportable_model()?;
         fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
         // Tensors that require gradients cannot be constants of a program, neither in tracing nor in saving.
         let _guard = self.freeze();
-        let program = self.trace()?;
+        let program = self.trace(model)?;
         let path = dir.join(PROGRAM);
         write_path_atomically(&path, |path| program.save(path).map_err(std::io::Error::other))
             .map_err(|error| Error::io(&path, error))?;
@@ -81,16 +85,21 @@ impl Detector {
         Ok(texts.iter().map(|text| words.vocab.encode(&words.tokenizer, text.as_ref())).collect())
     }
 
-    /// Traces the model from token ids to class scores.
-    fn trace(&self) -> Result<CModule> {
-        let model = self.embedding_model()?;
-        if !model.is_traceable() {
+    /// Returns the model as a function of word vectors.
+    fn exportable_model(&self) -> Result<&dyn EmbeddingModel> {
+        let model = self.model().as_embedding_model().filter(|model| model.is_traceable());
+        model.filter(|_| self.encoders().subwords.is_none()).ok_or_else(|| {
             let name = &self.config().model.name;
             let message = format!(
-                "expected a model whose results do not depend on padding, got `{name}`, which cannot be exported"
+                "expected a model of words alone whose results do not depend on padding, such as `textcnn`, got `{name}`, \
+                 which cannot be exported to TorchScript; its weights in `checkpoints/` can be read in Python"
             );
-            return Err(Error::config("model.name", message));
-        }
+            Error::config("model.name", message)
+        })
+    }
+
+    /// Traces a model from token ids to class scores.
+    fn trace(&self, model: &dyn EmbeddingModel) -> Result<CModule> {
         let extra_padding = self.extra_padding() as i64;
         let temperature = self.decision().temperature;
         let scores = |tokens: &Tensor| -> faknow_model::Result<Tensor> {

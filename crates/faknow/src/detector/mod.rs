@@ -17,7 +17,7 @@ use std::path::Path;
 use faknow_data::graph::Tree;
 use faknow_data::{Classes, ColumnMap, FieldDataset, ReadOptions, Record, SkipBroken};
 use faknow_metrics::Decision;
-use faknow_model::{EmbeddingModel, Summary, summary};
+use faknow_model::{Summary, summary};
 use faknow_report::Calibrated;
 use faknow_trainer::{evaluate, let_threads_sleep, with_model_seed};
 use tch::nn::VarStore;
@@ -213,10 +213,10 @@ impl Detector {
         trees::read_all(data, &self.classes, n_features, self.encoders.words.as_ref())
     }
 
-    /// Returns the encoder of texts as words.
+    /// Returns the encoder of texts as words, of a detector without subwords.
     pub(crate) fn word_encoder(&self) -> Result<&WordEncoder> {
-        if self.encoders.subwords.is_some() || self.fields.news.is_some() {
-            return Err(words_only_error());
+        if self.fields.news.is_some() {
+            return Err(articles_only());
         }
         let words = self.encoders.words.as_ref().filter(|_| self.fields.words.is_some());
         words.ok_or_else(|| wrong_input("trees", "texts"))
@@ -245,11 +245,6 @@ impl Detector {
 
     pub(crate) fn model(&self) -> &BoxedModel {
         &self.model
-    }
-
-    /// Returns the model with access to its word vectors.
-    pub(crate) fn embedding_model(&self) -> Result<&dyn EmbeddingModel> {
-        self.model.as_embedding_model().ok_or_else(words_only_error)
     }
 
     /// Writes the encoders and the classes.
@@ -373,12 +368,5 @@ pub(crate) fn articles_only() -> Error {
         "",
         "this detector classifies the articles of the graph that it was trained on, no others: their predictions are in \
          predictions/ of the run directory",
-    )
-}
-
-fn words_only_error() -> Error {
-    Error::config(
-        "",
-        "this model takes more than words as input, and supports neither explanations by word nor export",
     )
 }

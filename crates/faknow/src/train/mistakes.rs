@@ -46,9 +46,9 @@ pub(crate) fn most_confident_mistakes(
             let word = |token: &u32| corpus.encoders.word(*token).unwrap_or_default();
             let class = predicted[row];
             let exact = explain_ngrams(model, &corpus.encoders, data, sample, class, device)?;
-            let contributions = match (exact, model.as_embedding_model()) {
+            let contributions = match (exact, model.embedding_model_of(&batch)) {
                 (Some(exact), _) => exact.words,
-                (None, Some(model)) => integrated_gradients(model, &words_of(&batch)?, predicted[row])?.words,
+                (None, Some(model)) => integrated_gradients(&*model, &words_of(&batch)?, class)?.words,
                 (None, None) => vec![0.0; words.len()],
             };
             ("word", words.iter().map(word).zip(contributions).collect())

@@ -15,6 +15,7 @@ mod detector;
 mod documentation;
 mod encoder;
 mod error_text;
+mod explanations;
 mod features;
 mod files;
 mod full_disk;
