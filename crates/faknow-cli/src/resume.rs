@@ -47,10 +47,13 @@ pub(crate) struct ResumeArgs {
     /// Number of CPU threads; 0 uses one per core [default: as before]
     #[arg(long, value_name = "N", help_heading = "Settings")]
     threads: Option<usize>,
+    /// Do not train the model `linear` too, after the test, to compare with it
+    #[arg(long, help_heading = "Settings")]
+    no_baseline: bool,
     /// Show live curves, progress and log in the terminal; press q to stop gracefully
     #[arg(long)]
     pub(crate) tui: bool,
-    /// Print the result as JSON: run, ended, best_epoch, epochs, epoch_seconds, valid, test
+    /// Print the result as JSON: run, ended, best_epoch, epochs, epoch_seconds, valid, test, baseline
     #[arg(long)]
     json: bool,
 }
@@ -61,6 +64,7 @@ impl ResumeArgs {
         set.extend(self.epochs.map(|n| format!("trainer.epochs={n}")));
         set.extend(self.device.as_ref().map(|device| format!("device=\"{device}\"")));
         set.extend(self.threads.map(|n| format!("threads={n}")));
+        set.extend(self.no_baseline.then(|| "baseline=false".to_owned()));
         set.extend(self.set.iter().cloned());
         let options = ResumeOptions { from: self.from.clone(), allow: self.allow.clone(), set };
         let n_epochs_before = Run::read(&self.run).ok().and_then(|run| Some(run.summary?.n_epochs));

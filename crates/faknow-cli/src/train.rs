@@ -40,17 +40,23 @@ pub(crate) struct TrainArgs {
     /// Run directory; must be new or empty [default: a new directory in `runs`]
     #[arg(long, value_name = "RUN_DIR")]
     out: Option<PathBuf>,
+    /// Do not train the model `linear` too, after the test, to compare with it
+    #[arg(long, help_heading = "Settings")]
+    no_baseline: bool,
     /// Show live curves, progress and log in the terminal; press q to stop gracefully
     #[arg(long)]
     pub(crate) tui: bool,
-    /// Print the result as JSON: run, ended, best_epoch, epochs, epoch_seconds, valid, test
+    /// Print the result as JSON: run, ended, best_epoch, epochs, epoch_seconds, valid, test, baseline
     #[arg(long)]
     json: bool,
 }
 
 impl TrainArgs {
     pub(crate) fn run(&self, registry: &Registry, console: &Console) -> Result<()> {
-        let config = self.job.to_config(registry)?;
+        let mut config = self.job.to_config(registry)?;
+        if self.no_baseline {
+            config.baseline = Some(false);
+        }
         let (result, _guard) = match run_training(&config, self.out.as_deref(), console) {
             Ok((outcome, guard)) => (Ok(outcome), Some(guard)),
             Err(error) => (Err(error), None),
@@ -119,6 +125,7 @@ fn summary(outcome: &Outcome) -> Value {
         "epoch_seconds": fit.history.epochs.iter().map(|r| r.train_seconds).collect::<Vec<_>>(),
         "valid": outcome.valid.as_ref().map(all_scores),
         "test": outcome.test.as_ref().map(all_scores),
+        "baseline": outcome.baseline,
     })
 }
 
@@ -152,6 +159,9 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         if !domains.is_empty() {
             lines.push(format!("{domains}\n"));
         }
+    }
+    if let Some(baseline) = &outcome.baseline {
+        lines.push(format!("{baseline}\n"));
     }
     let ended = match (outcome.is_interrupted, &fit.stop_reason) {
         (true, StopReason::Interrupted) => "interrupted".to_owned(),

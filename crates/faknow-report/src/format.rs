@@ -19,6 +19,11 @@ pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.1} %", 100.0 * fraction)
 }
 
+/// Formats a p-value, with small ones as a bound.
+pub(crate) fn p_value(p: f64) -> String {
+    if p < 1e-4 { "< 0.0001".to_owned() } else { format!("{p:.4}") }
+}
+
 /// Formats a number of an axis with few digits: `0.25`, `1.2e-5`, `1500`.
 pub(crate) fn short(value: f64) -> String {
     let size = value.abs();
@@ -70,6 +75,7 @@ mod tests {
         assert_eq!((grouped(1_234_567).as_str(), grouped(12).as_str()), ("1\u{202f}234\u{202f}567", "12"));
         assert_eq!((duration(0.5).as_str(), duration(125.0).as_str()), ("0.50 s", "2 min 5 s"));
         assert_eq!(duration(7500.0), "2 h 5 min");
+        assert_eq!((p_value(0.00001).as_str(), p_value(0.25).as_str()), ("< 0.0001", "0.2500"));
         assert_eq!(marked(&Score::undefined_or("none", 0.0)), "0.0000*");
         assert_eq!((marked(&Score::undefined("none")).as_str(), percent(0.1234).as_str()), ("–", "12.3 %"));
     }

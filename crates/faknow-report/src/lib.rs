@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod baseline;
 mod chart;
 mod checksums;
 mod comparison;
@@ -17,6 +18,7 @@ mod slices;
 mod summary;
 mod thresholds;
 
+pub use baseline::{BASELINE, Baseline, BaselinePart, BaselineTest};
 pub use checksums::{CHECKSUMS, Checksums, read_verified, verify};
 pub use error::{Error, Result};
 pub use page::render;

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use crate::chart::{Chart, Line, N_COLORS};
 use crate::format::{grouped, marked, percent, score, short};
 use crate::scores::{TestResult, n_resamples};
-use crate::{PredictionTable, Result, Run, slices, thresholds};
+use crate::{PredictionTable, Result, Run, baseline, slices, thresholds};
 
 /// Maximum number of points per curve; more are not distinguishable.
 const N_POINTS: usize = 300;
@@ -19,6 +19,7 @@ pub(crate) fn render(run: &Run, test: Option<&TestResult<'_>>) -> Result<Markup>
     let Some(TestResult { table, predictions, intervals }) = test else {
         return Ok(html! {
             section { h3 { "Test" } p.note { "This run was not tested, or its directory has no file " code { "predictions/test.csv" } "." } }
+            (baseline::render(run))
         });
     };
     let report = ClassificationReport::new(predictions, &table.classes)?;
@@ -29,6 +30,7 @@ pub(crate) fn render(run: &Run, test: Option<&TestResult<'_>>) -> Result<Markup>
             (classes(&report))
             (confusion(&report))
         }
+        (baseline::render(run))
         section {
             h3 { "Curves" }
             div.charts {

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use crate::checksums::{CHECKSUMS, Checksums, read_verified, remedy};
 use crate::summary::read_json;
 use crate::{
-    CALIBRATION, Calibrated, Error, MISTAKES, Mistake, PredictionTable, Result, RunSummary, SUMMARY,
-    TEST_PREDICTIONS, VALID_PREDICTIONS,
+    BASELINE, Baseline, CALIBRATION, Calibrated, Error, MISTAKES, Mistake, PredictionTable, Result,
+    RunSummary, SUMMARY, TEST_PREDICTIONS, VALID_PREDICTIONS,
 };
 
 const CONFIG: &str = "config.toml";
@@ -42,6 +42,8 @@ pub struct Run {
     pub test: Option<PredictionTable>,
     /// Most confident errors on the test samples.
     pub mistakes: Vec<Mistake>,
+    /// Comparison with a simple model, if one was trained.
+    pub baseline: Option<Baseline>,
     /// Reasons why the content may be incomplete.
     pub warnings: Vec<String>,
 }
@@ -89,6 +91,7 @@ impl Run {
             valid: PredictionTable::read(path, VALID_PREDICTIONS)?,
             test: PredictionTable::read(path, TEST_PREDICTIONS)?,
             mistakes: read_json(path, MISTAKES)?.unwrap_or_default(),
+            baseline: read_json(path, BASELINE)?,
             warnings,
         })
     }

@@ -13,6 +13,7 @@ const FILES: &[&str] = &[
     "classes.json",
     "calibration.json",
     "mistakes.json",
+    "baseline.json",
     "predictions/valid.csv",
     "predictions/test.csv",
     "checkpoints/last/model.safetensors",

@@ -19,7 +19,10 @@ fn stable_form(sandbox: &Sandbox) -> Value {
 fn json_line_has_all_results() {
     let sandbox = Sandbox::new();
     let summary = stable_form(&sandbox);
-    assert_eq!(keys(&summary), ["run", "ended", "best_epoch", "epochs", "epoch_seconds", "valid", "test"]);
+    assert_eq!(
+        keys(&summary),
+        ["run", "ended", "best_epoch", "epochs", "epoch_seconds", "valid", "test", "baseline"]
+    );
     assert_eq!((&summary["run"], &summary["ended"]), (&json!("run"), &json!("completed")));
     assert_eq!(summary["epochs"], 2);
     assert!((1..=2).contains(&summary["best_epoch"].as_u64().unwrap()));
@@ -33,6 +36,75 @@ fn json_line_has_all_results() {
 }
 
 #[test]
+fn json_and_table_compare_with_the_baseline() {
+    let sandbox = Sandbox::new();
+    let summary = stable_form(&sandbox);
+    let baseline = &summary["baseline"];
+    assert_eq!(
+        keys(baseline),
+        ["model", "detector", "part", "n_samples", "metrics", "detector_metrics", "mcnemar"]
+    );
+    assert_eq!((&baseline["model"], &baseline["detector"]), (&json!("linear"), &json!("textcnn")));
+    assert_eq!((&baseline["part"], &baseline["n_samples"]), (&json!("test"), &json!(24)));
+    assert_eq!(baseline["detector_metrics"]["f1_macro"], summary["test"]["f1_macro"]);
+    assert!(baseline["metrics"]["accuracy"].as_f64().unwrap() > 0.9, "{baseline}");
+    let test = &baseline["mcnemar"];
+    assert_eq!(keys(test), ["n_only_detector_correct", "n_only_baseline_correct", "p_value"]);
+    let p = test["p_value"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&p) && test["n_only_baseline_correct"].is_u64(), "{test}");
+    let saved: Value = serde_json::from_str(&sandbox.read("run/baseline.json")).unwrap();
+    assert_eq!(saved, *baseline);
+
+    let train = ["train", "--train", "train.csv", "--text", "tweet", "--epochs", "1"];
+    let train = |more: &[&str]| sandbox.faknow(&[&train[..], &TINY, more].concat());
+    let done = train(&["--out", "table"]);
+    let verdict = done.stdout.lines().find(|line| line.contains("the linear model")).unwrap();
+    let parts = ["textcnn ", "accuracy 0.", " against ", "McNemar p "];
+    assert!(parts.iter().all(|part| verdict.contains(part)), "{verdict}");
+    assert!(
+        done.stdout.contains("Baseline (linear, ") && done.stdout.contains("f1_macro"),
+        "{}",
+        done.stdout
+    );
+    assert!(done.stderr.contains("baseline: `linear` is trained"), "{}", done.stderr);
+    // Also if the report is created again.
+    fs::remove_file(sandbox.path("table/report.html")).unwrap();
+    assert_eq!(sandbox.faknow(&["report", "table"]).code, Some(0));
+    assert!(sandbox.read("table/report.html").contains(verdict));
+    // A resumed run has it too, unless it is left out.
+    let resumed = sandbox.faknow(&["resume", "table"]);
+    assert!(resumed.stdout.contains(verdict), "{}", resumed.stdout);
+    let resumed = sandbox.faknow(&["resume", "table", "--no-baseline"]);
+    assert!(resumed.code == Some(0) && !resumed.stdout.contains("linear"), "{}", resumed.stdout);
+    let without = train(&["--out", "without", "--no-baseline", "--json"]);
+    assert_eq!(without.json()["baseline"], Value::Null);
+    assert!(!sandbox.path("without/baseline.json").exists());
+}
+
+#[test]
+fn failure_of_the_baseline_is_a_warning_with_the_option() {
+    let sandbox = Sandbox::new();
+    // No word occurs in two texts.
+    let rows: String = (0..40).map(|i| format!("only{i},{}\n", ["real", "fake"][i % 2])).collect();
+    sandbox.write("unique.csv", format!("tweet,label\n{rows}"));
+    let train = ["train", "--train", "unique.csv", "--epochs", "1", "--out", "run", "--json"];
+    let done = sandbox.faknow(&[&train[..], &TINY].concat());
+    let warning = done.stderr.lines().find(|line| line.contains("the baseline `linear` failed")).unwrap();
+    assert!(warning.contains("n-gram") && warning.contains("`--no-baseline`"), "{warning}");
+    let summary = done.json();
+    assert_eq!((&summary["ended"], &summary["baseline"]), (&json!("completed"), &Value::Null));
+    assert!(sandbox.path("run/report.html").exists());
+}
+
+#[test]
+fn baseline_of_records_from_standard_input() {
+    let sandbox = Sandbox::new();
+    let train = ["train", "--train", "-", "--text", "tweet", "--epochs", "1", "--out", "run", "--json"];
+    let done = sandbox.faknow_with_stdin(&[&train[..], &TINY].concat(), &sandbox.read("train.csv"));
+    assert_eq!(done.json()["baseline"]["model"], "linear");
+}
+
+#[test]
 fn run_directory_has_all_files() {
     let sandbox = Sandbox::new();
     stable_form(&sandbox);
@@ -40,6 +112,7 @@ fn run_directory_has_all_files() {
     let events = names.iter().position(|name| name.starts_with("tensorboard/events.out.tfevents")).unwrap();
     names.remove(events);
     let expected = [
+        "baseline.json",
         "calibration.json",
         "checkpoints/best/manifest.json",
         "checkpoints/best/model.safetensors",

@@ -50,6 +50,10 @@ pub struct Config {
     pub device: String,
     /// Number of threads of libtorch; 0 for one per core. Default 0.
     pub threads: usize,
+    /// Whether the model `linear` is trained too after the test, to compare the detector with it. Default: if the model reads the
+    /// texts of records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<bool>,
     /// Data files and the meaning of their fields.
     pub data: DataConfig,
     /// Tokenization of texts.
@@ -94,6 +98,7 @@ impl Default for Config {
             seed: 0,
             device: "auto".into(),
             threads: 0,
+            baseline: None,
             data: DataConfig::default(),
             text: TextConfig::default(),
             loader: LoaderConfig::default(),

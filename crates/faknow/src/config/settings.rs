@@ -328,9 +328,9 @@ mod tests {
         check("optimizer=2", "`optimizer`: invalid type: integer `2`, expected a table with a `name`");
         check(
             "epochs=3",
-            "`epochs`: unknown field `epochs`, expected one of `seed`, `device`, `threads`, `data`, `text`, `loader`, \
-             `model`, `loss`, `adversarial`, `optimizer`, `schedule`, `trainer`, `early_stopping`, `decision`, `average`, \
-             `checkpoint`, `freeze`; did you mean `trainer.epochs`?",
+            "`epochs`: unknown field `epochs`, expected one of `seed`, `device`, `threads`, `baseline`, `data`, `text`, \
+             `loader`, `model`, `loss`, `adversarial`, `optimizer`, `schedule`, `trainer`, `early_stopping`, `decision`, \
+             `average`, `checkpoint`, `freeze`; did you mean `trainer.epochs`?",
         );
         check(
             "freeze.pattern=x",

@@ -6,6 +6,7 @@ use faknow_data::text::{
     NGramEncoder, NGramOptions, TokenStorage, Tokenizer, TokenizerKind, Vocab, VocabOptions,
 };
 use faknow_data::{Classes, FieldDataset, Record};
+use faknow_trainer::Interrupt;
 use serde_json::{Value, json};
 
 use crate::config::{Config, DataFiles, TextConfig};
@@ -26,6 +27,20 @@ pub(crate) fn load(
     fields: &Fields,
     saved: Option<FieldEncoders>,
     test_records: TestRecords,
+) -> Result<Corpus> {
+    load_until(config, fields, saved, test_records, &Interrupt::default())
+}
+
+/// Reads the files as [`load`] does, until it is interrupted.
+///
+/// # Errors
+/// A file is invalid, or it is interrupted.
+pub(crate) fn load_until(
+    config: &Config,
+    fields: &Fields,
+    saved: Option<FieldEncoders>,
+    test_records: TestRecords,
+    interrupt: &Interrupt,
 ) -> Result<Corpus> {
     let classes = config.data.to_classes()?;
     let FieldEncoders { words, subwords, ngrams: saved_ngrams, features: saved_features, .. } =
@@ -60,6 +75,7 @@ pub(crate) fn load(
         storage: &storage,
         left_out: &left_out,
         emotions: emotions.as_ref(),
+        interrupt,
     };
     // Opens all files first, to report errors before a large file is read.
     for files in [&config.data.train, &config.data.valid, &config.data.test].into_iter().flatten() {
@@ -84,7 +100,10 @@ pub(crate) fn load(
     let tokenized = match cached.filter(|cached| is_same(&cached.vocab)) {
         Some(cached) => cached,
         None => {
-            let tokenized = reader.read(saved.as_ref(), test_records)?;
+            let tokenized = reader.read(saved.as_ref(), test_records);
+            // Then the records are incomplete, which may also be the cause of an error.
+            interrupt.check()?;
+            let tokenized = tokenized?;
             if let Some(cache) = cache.filter(|_| saved.is_none()) {
                 cache.store(&tokenized);
             }
@@ -142,6 +161,8 @@ struct Reader<'a> {
     left_out: &'a LeftOutRecords,
     /// Computes the emotion features of records, if the model reads any.
     emotions: Option<&'a EmotionReader>,
+    /// Ends the reading of records.
+    interrupt: &'a Interrupt,
 }
 
 /// How texts are tokenized.
@@ -166,7 +187,7 @@ impl Texts<'_> {
 impl Reader<'_> {
     /// Reads and tokenizes all texts, with the vocabulary `saved` if it is given.
     fn read(&self, saved: Option<&Vocab>, test_records: TestRecords) -> Result<Tokenized> {
-        let Self { config, classes, texts, storage, left_out, emotions } = *self;
+        let Self { config, classes, texts, storage, left_out, emotions, .. } = *self;
         let files = config.train_files()?;
         let file = files.first();
         let labels = || -> Result<Vec<usize>> {
@@ -224,9 +245,14 @@ impl Reader<'_> {
         Ok(Tokenized { train, valid, test, vocab, left_out: left_out.clone() })
     }
 
-    fn open(&self, files: &DataFiles) -> Result<FileRecords> {
+    /// Opens files; their records end when the reading is interrupted.
+    fn open(
+        &self,
+        files: &DataFiles,
+    ) -> Result<impl Iterator<Item = faknow_data::Result<Record>> + Send + use<'_>> {
         let records = FileRecords::open(files, &self.rules(), Some(self.classes))?;
-        Ok(records.with_left_out(self.left_out))
+        let interrupt = self.interrupt;
+        Ok(records.with_left_out(self.left_out).take_while(|_| !interrupt.is_requested()))
     }
 
     fn rules(&self) -> LayoutRules {
@@ -247,7 +273,7 @@ fn ngram_options(field: &NGramField, tokenizer: TokenizerKind) -> NGramOptions {
 
 /// Returns the records at the ascending positions `part`, or all, with computed emotion features.
 fn select<'a>(
-    records: FileRecords,
+    records: impl Iterator<Item = faknow_data::Result<Record>> + Send + 'a,
     part: &'a [usize],
     all: bool,
     emotions: Option<&'a EmotionReader>,

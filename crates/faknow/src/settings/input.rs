@@ -21,6 +21,12 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "where to compute; `auto` uses CUDA if available",
             ),
             setting("threads", FREE, "0 to 1024", "threads of libtorch; 0: one per core"),
+            setting(
+                "baseline",
+                FREE,
+                "boolean",
+                "train `linear` too after the test, and compare; default: true for models of texts, in `train` and `resume`",
+            ),
         ],
     ),
     table(

@@ -26,9 +26,10 @@ use crate::train::{Outcome, ResumeOptions, RunContext};
 use crate::{Error, Result};
 
 /// Settings that do not affect the results of a study: resources, and paths of files, whose content its runs compare.
-const NEUTRAL: [&str; 10] = [
+const NEUTRAL: [&str; 11] = [
     "device",
     "threads",
+    "baseline",
     "loader.workers",
     "loader.eval_batch_size",
     "data.train",
@@ -94,6 +95,11 @@ impl Common {
 /// Recognizes the settings of `[data]` that are not given, once for all runs.
 pub(crate) fn recognized(config: &Config) -> Result<Config> {
     config.validate()?;
+    if config.baseline == Some(true) {
+        tracing::warn!(
+            "`baseline` is true: it has no effect here; `faknow train` compares with the baseline"
+        );
+    }
     Ok(config.recognize_and_log()?.0)
 }
 
@@ -148,7 +154,7 @@ impl Study {
         write_text_atomically(&self.dir.path().join("report.md"), text)
     }
 
-    /// Trains in the subdirectory `name` of the study, from scratch or from an interruption.
+    /// Trains in the subdirectory `name` of the study, from scratch or from an interruption, without a baseline.
     pub(crate) fn run(
         &self,
         name: &Path,
@@ -157,6 +163,7 @@ impl Study {
         context: RunContext,
     ) -> Result<Outcome> {
         let run = self.dir.path().join(name);
+        let config = &Config { baseline: Some(false), ..config.clone() };
         if run.join(CONFIG).exists() {
             return resume_with(RunDir::open(run)?, config, &ResumeOptions::default(), test_records, context);
         }

@@ -1,15 +1,15 @@
 //! The steps after training: calibration, test, and the report in the run directory.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 use faknow_data::common::write_atomically;
 use faknow_data::{Dataset as _, FieldDataset};
 use faknow_metrics::{Decision, Evaluation, Metrics, Predictions};
 use faknow_report::{
-    BestEpoch, CALIBRATION, Calibrated, HISTORY, MISTAKES, PredictionTable, Run, RunSummary, SUMMARY,
-    TEST_PREDICTIONS, VALID_PREDICTIONS,
+    BASELINE, Baseline, BaselinePart, BestEpoch, CALIBRATION, Calibrated, HISTORY, MISTAKES, PredictionTable,
+    Run, RunSummary, SUMMARY, TEST_PREDICTIONS, VALID_PREDICTIONS,
 };
 use faknow_trainer::{FitReport, Interrupt, Trainer, evaluate_until};
 use tch::Device;
@@ -23,6 +23,7 @@ use crate::detector::files::LIBTORCH;
 use crate::files::{record_checksums, report_error, write_json, write_text_atomically};
 use crate::models::BoxedModel;
 use crate::train::Outcome;
+use crate::train::baseline;
 use crate::train::job::InputLoader;
 use crate::train::mistakes::most_confident_mistakes;
 use crate::{Error, Result};
@@ -31,7 +32,8 @@ use crate::{Error, Result};
 pub(crate) const REPORT: &str = "report.html";
 
 /// Files whose checksums are recorded at the end of a run: its results, and the history, which has grown until then.
-const RESULTS: [&str; 6] = [CALIBRATION, VALID_PREDICTIONS, TEST_PREDICTIONS, MISTAKES, SUMMARY, HISTORY];
+const RESULTS: [&str; 7] =
+    [CALIBRATION, VALID_PREDICTIONS, TEST_PREDICTIONS, MISTAKES, SUMMARY, BASELINE, HISTORY];
 
 /// A run after training.
 pub(crate) struct Finish<'a> {
@@ -98,15 +100,23 @@ impl Finish<'_> {
         let decision = &calibrated.decision;
         let valid = decide_part(valid, corpus.valid.as_ref(), decision, corpus)?;
         let test = decide_part(test, corpus.test.as_ref(), decision, corpus)?;
+        let mut baseline = None;
         let result = match failure {
             Some(error) => Err(error),
             None if interrupt.is_requested() => Ok(()),
-            None => self.write(trainer, &fit, &calibrated, [valid.as_ref(), test.as_ref()]),
+            None => {
+                let parts = [valid.as_ref(), test.as_ref()];
+                let written = self.write(trainer, &fit, &calibrated, parts);
+                written.and_then(|()| {
+                    baseline = self.compare_with_baseline(parts);
+                    self.write_report(baseline.as_ref())
+                })
+            }
         };
         let decided = |part: Option<Part<'_>>| part.map(|part| part.decided);
         let (valid, test) = (decided(valid), decided(test));
-        let outcome =
-            Outcome { run: run.to_path_buf(), fit, valid, test, is_interrupted: interrupt.is_requested() };
+        let is_interrupted = interrupt.is_requested();
+        let outcome = Outcome { run: run.to_path_buf(), fit, valid, test, baseline, is_interrupted };
         match result {
             Ok(()) => Ok(outcome),
             Err(error) => {
@@ -116,7 +126,29 @@ impl Finish<'_> {
         }
     }
 
-    /// Writes the results with their checksums, and the report.
+    /// Compares the detector with the baseline on the test samples, or else on the validation samples.
+    fn compare_with_baseline(&self, [valid, test]: [Option<&Part<'_>>; 2]) -> Option<Baseline> {
+        let (part, evaluated) = match (test, valid) {
+            (Some(test), _) => (BaselinePart::Test, test),
+            (None, Some(valid)) => (BaselinePart::Valid, valid),
+            (None, None) => return None,
+        };
+        let predictions = &evaluated.decided.evaluation.predictions;
+        baseline::compare(self.config, (part, predictions), self.interrupt)
+    }
+
+    /// Writes the baseline, if there is one, and the report.
+    fn write_report(&self, baseline: Option<&Baseline>) -> Result<()> {
+        if let Some(baseline) = baseline {
+            let path = self.run.join(BASELINE);
+            record_checksums(self.run, &[BASELINE], || write_json(&path, baseline))?;
+        }
+        let report = Run::read(self.run).map_err(report_error)?;
+        let report = faknow_report::render(&[report]).map_err(report_error)?;
+        write_text_atomically(&self.run.join(REPORT), &report)
+    }
+
+    /// Writes the results with their checksums; the baseline of an earlier test is removed.
     fn write(
         &self,
         trainer: &Trainer<BoxedModel>,
@@ -127,6 +159,7 @@ impl Finish<'_> {
         let Self { corpus, run, .. } = self;
         let device = trainer.run().vars.device();
         record_checksums(run, &RESULTS, || {
+            remove_if_present(&run.join(BASELINE))?;
             decision_config::save(run, calibrated)?;
             for (part, name) in [(valid, VALID_PREDICTIONS), (test, TEST_PREDICTIONS)] {
                 part.map_or(Ok(()), |part| part.write(&run.join(name), corpus))?;
@@ -138,8 +171,7 @@ impl Finish<'_> {
                 write_json(&run.join(MISTAKES), &mistakes)?;
             }
             write_json(&run.join(SUMMARY), &self.summary(trainer, fit))
-        })?;
-        write_report(run)
+        })
     }
 
     fn summary(&self, trainer: &Trainer<BoxedModel>, fit: &FitReport) -> RunSummary {
@@ -201,10 +233,11 @@ fn decide_part<'a>(
     Ok(Some(Part { of_model, decided, rows, data }))
 }
 
-/// Writes the HTML report of a run into its directory.
-fn write_report(run: &Path) -> Result<()> {
-    let report = Run::read(run).map_err(report_error)?;
-    write_text_atomically(&run.join(REPORT), &faknow_report::render(&[report]).map_err(report_error)?)
+fn remove_if_present(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(path, error)),
+        _ => Ok(()),
+    }
 }
 
 /// Returns the predictions of the samples `rows` with their lengths and domains.

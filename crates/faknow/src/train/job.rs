@@ -8,6 +8,7 @@ use faknow_data::text::load_vectors;
 use faknow_data::{DataLoader, Dataset, FieldBatch, FieldDataset, Loader};
 use faknow_metrics::{Direction, Metrics};
 use faknow_model::weights;
+use faknow_report::Baseline;
 use faknow_trainer::checkpoint::read_weights_file;
 use faknow_trainer::schedule::TrainingLength;
 use faknow_trainer::{
@@ -47,6 +48,8 @@ pub struct Outcome {
     pub valid: Option<DetectorEvaluation>,
     /// Results of the detector on the test data, if there is any.
     pub test: Option<DetectorEvaluation>,
+    /// Comparison of the detector with the model `linear`, if one was trained (setting `baseline`).
+    pub baseline: Option<Baseline>,
     /// Whether the training or the steps after it (calibration, test, report) were interrupted.
     pub is_interrupted: bool,
 }
@@ -54,7 +57,7 @@ pub struct Outcome {
 impl Outcome {
     /// Returns the result of a run that was interrupted before it was tested.
     fn interrupted(run: PathBuf, fit: FitReport) -> Self {
-        Self { run, fit, valid: None, test: None, is_interrupted: true }
+        Self { run, fit, valid: None, test: None, baseline: None, is_interrupted: true }
     }
 }
 
@@ -202,8 +205,9 @@ impl Job {
         let (train, valid, test) = self.loaders(&features)?;
         let step = self.step()?;
         let steps_per_epoch = self.steps_per_epoch(&train);
-        let no_effect =
-            NoEffectWarnings::new(&self.config, train.n_samples(), steps_per_epoch, valid.is_some())?;
+        let size = (train.n_samples(), steps_per_epoch);
+        let has_evaluation = (valid.is_some(), test.is_some());
+        let no_effect = NoEffectWarnings::new(&self.config, size, has_evaluation)?;
         let Self { config, corpus, model, vars, layers, metrics, summary, assumptions } = self;
         // Also in the report.
         let lines = [assumptions.clone(), summary.all_lines()].concat();

@@ -16,6 +16,7 @@
 //! # Ok::<(), faknow::Error>(())
 //! ```
 
+mod baseline;
 mod context;
 mod early_stopping;
 mod features;

@@ -11,6 +11,7 @@ use toml::Table;
 use crate::Result;
 use crate::config::Config;
 use crate::config::dotted::by_dotted_name;
+use crate::train::baseline::obstacle;
 
 /// What the rules know of a run.
 struct Facts<'a> {
@@ -20,6 +21,7 @@ struct Facts<'a> {
     n_samples: usize,
     steps_per_epoch: usize,
     has_validation: bool,
+    has_test: bool,
 }
 
 /// A rule: the key of a setting, and a function that returns the reason with a remedy if it has no effect.
@@ -46,6 +48,7 @@ const RULES: &[Rule] = &[
     ("early_stopping.stopping_threshold", impossible_threshold),
     ("freeze", unfrozen_after_end),
     ("trainer.histograms_every", histograms_after_end),
+    ("baseline", baseline_without_comparison),
 ];
 
 impl Facts<'_> {
@@ -189,19 +192,32 @@ fn histograms_after_end(facts: &Facts<'_>) -> Option<String> {
     (every > n).then(|| format!("the run has only {n} epochs, so there are no histograms; set a lower value"))
 }
 
+fn baseline_without_comparison(facts: &Facts<'_>) -> Option<String> {
+    let nothing_to_compare = || {
+        let is_evaluated = facts.has_validation || facts.has_test;
+        (!is_evaluated).then(|| {
+            "there are no test or validation records to compare on; set `data.test`, `data.valid` or `data.split`"
+                .to_owned()
+        })
+    };
+    let is_requested = facts.config.baseline == Some(true);
+    let reason = is_requested.then(|| obstacle(facts.config).or_else(nothing_to_compare)).flatten()?;
+    Some(format!("it has no effect: {reason}"))
+}
+
 /// Logs a warning for each setting without effect when the fit starts, so that it is also in the log of the run.
 pub(crate) struct NoEffectWarnings(Vec<String>);
 
 impl NoEffectWarnings {
-    /// Compares a config with its data.
+    /// Compares a config with its data: the number of training samples and updates per epoch, and whether there are validation and
+    /// test samples.
     ///
     /// # Errors
     /// The defaults of the model are invalid.
     pub(crate) fn new(
         config: &Config,
-        n_samples: usize,
-        steps_per_epoch: usize,
-        has_validation: bool,
+        (n_samples, steps_per_epoch): (usize, usize),
+        (has_validation, has_test): (bool, bool),
     ) -> Result<Self> {
         if config.trainer.fast_dev_run {
             return Ok(Self(Vec::new()));
@@ -213,7 +229,7 @@ impl NoEffectWarnings {
         let all = by_dotted_name(config);
         let changed = all.iter().filter(|(key, value)| defaults.get(*key) != Some(*value));
         let changed = changed.map(|(key, value)| (key.clone(), value.clone())).collect();
-        let facts = Facts { config, changed, n_samples, steps_per_epoch, has_validation };
+        let facts = Facts { config, changed, n_samples, steps_per_epoch, has_validation, has_test };
         let warning = |(key, check): &Rule| {
             let reason = check(&facts)?;
             let value = all.get(*key).filter(|value| !value.is_array());
@@ -243,7 +259,7 @@ mod tests {
         let text = format!("[model]\nname = '{}'", model.unwrap_or("textcnn"));
         let config = Config::default().registry.config_from_table(text.parse().unwrap()).unwrap();
         let config = config.set_all(settings).unwrap();
-        NoEffectWarnings::new(&config, 1400, 28, has_validation).unwrap().0
+        NoEffectWarnings::new(&config, (1400, 28), (has_validation, has_validation)).unwrap().0
     }
 
     #[test]
@@ -302,6 +318,15 @@ mod tests {
         check("freeze=[{pattern='convs.*', until='19 epochs'}]", &[]);
         check("trainer.histograms_every=21", &["`trainer.histograms_every` is 21", "no histograms"]);
         check(&format!("{plateau}; trainer.fast_dev_run=true"), &[]);
+        check("baseline=true", &[]);
+        check("baseline=false; trainer.limit_batches=2", &[]);
+        check(
+            "baseline=true; trainer.limit_batches=2",
+            &["`baseline` is true: it has no effect", "`trainer.limit_batches`"],
+        );
+        check("model.name=linear; baseline=true", &["`baseline` is true", "`linear` is the baseline itself"]);
+        check("model.name=bigcn; baseline=true", &["`baseline` is true", "`bigcn` does not read the texts"]);
+        check_with("baseline=true", false, &["`baseline` is true", "no test or validation records"]);
         let needed = ["has no effect without validation records", "`data.valid`"];
         for setting in [
             "early_stopping.patience=3",

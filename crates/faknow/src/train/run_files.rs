@@ -103,6 +103,12 @@ pub const RUN_FILES: &[RunFile] = &[
     row("calibration.json", "[temperature and decision thresholds](calibration.md)", CHECKSUM, [E, E, R]),
     row("summary.json", "results, machine, versions", CHECKSUM, [N, E, R]),
     row("mistakes.json", "the most confident errors of the test, explained", CHECKSUM, [N, E, R]),
+    row(
+        "baseline.json",
+        "the [comparison with the model `linear`](models.md#the-baseline)",
+        CHECKSUM,
+        [N, E, R],
+    ),
     row("predictions/*.csv", "prediction for each sample, before temperature scaling", CHECKSUM, [N, E, R]),
     row("report.html", "the [report](report.md)", "nothing reads it", [N, N, R]),
     row(

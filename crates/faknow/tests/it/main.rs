@@ -6,6 +6,7 @@
     reason = "a failing test reports its location, and a skipped test says so"
 )]
 
+mod baseline;
 mod concurrency;
 mod config;
 mod cross_validation;

@@ -25,6 +25,7 @@ pub(crate) const GENERAL: &[Case] = &[
     ("seed", "", "seed=7", ConfigOnly),
     ("device", "", "device=auto", ConfigOnly),
     ("threads", "threads=0", "threads=1", ConfigOnly),
+    ("baseline", "baseline=false", "baseline=true", File("baseline.json")),
     ("data.train", "", "data.train=DIR/moved.csv", ConfigOnly),
     ("data.valid", "", "data.valid=DIR/moved-valid.csv", ConfigOnly),
     ("data.test", "", "data.test=DIR/other.csv", File("predictions/test.csv")),

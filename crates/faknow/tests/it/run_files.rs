@@ -149,7 +149,7 @@ fn results(run: &Path) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let names =
         ["classes.json", "config.toml", "predictions/test.csv", "predictions/valid.csv", "calibration.json"];
-    for name in names.iter().chain(&["vocab.txt", "mistakes.json"]) {
+    for name in names.iter().chain(&["vocab.txt", "mistakes.json", "baseline.json"]) {
         all.insert((*name).to_owned(), fs::read_to_string(run.join(name)).unwrap());
     }
     let history = fs::read_to_string(run.join("history.jsonl")).unwrap();
