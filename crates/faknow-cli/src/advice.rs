@@ -84,7 +84,8 @@ pub(crate) fn with_advice(message: &str, error: &anyhow::Error, arguments: &[Str
             "label" if has("train") => ", or give each file a label with `--train LABEL=FILE,…`",
             _ => "",
         };
-        return format!("{message}{origin}; name another column with `--{option} COLUMN`{by_file}");
+        let value = if option == "features" { "NAME=COLUMN" } else { "COLUMN" };
+        return format!("{message}{origin}; name another column with `--{option} {value}`{by_file}");
     }
     if has("text") && ["`data.text`: ", "`data.label`: "].iter().any(|start| message.starts_with(start)) {
         return message.replace("`data.text=", "`--text ").replace("`data.label=", "`--label ");
@@ -144,6 +145,8 @@ fn column_option(error: &data::Error) -> Option<&'static str> {
         data::Error::MissingColumn { setting: "columns.text", .. } => Some("text"),
         data::Error::MissingColumn { setting: "columns.label", .. } => Some("label"),
         data::Error::MissingColumn { setting: "columns.domain", .. } => Some("domain"),
+        data::Error::MissingColumn { setting: "columns.comments", .. } => Some("comments"),
+        data::Error::MissingColumn { setting: "columns.features", .. } => Some("features"),
         _ => None,
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct CvArgs {
     out: Option<PathBuf>,
     /// Resume the cross-validation in this directory with its saved settings
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "folds", "out", "TrainingOptions", "TreeOptions", "LabeledOptions", "LeaveOutOptions", "RecordOptions", "ConfigOptions",
+        "folds", "out", "TrainingOptions", "TreeOptions", "LabeledOptions", "ColumnOptions", "LeaveOutOptions", "RecordOptions", "ConfigOptions",
     ])]
     resume: Option<PathBuf>,
     /// Print the result as JSON: dir, ended, n_folds, folds, metrics

@@ -2,6 +2,7 @@
 
 mod advice;
 mod batch_size;
+mod column_options;
 mod completions;
 mod console;
 mod cv;

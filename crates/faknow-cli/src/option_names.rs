@@ -1,7 +1,7 @@
 //! Replaces config keys in error messages by the names of the options that set them.
 
 /// Config keys, and the options that set them.
-const OPTIONS: [(&str, &str); 32] = [
+const OPTIONS: [(&str, &str); 34] = [
     ("data.train", "--train"),
     ("data.valid", "--valid"),
     ("data.test", "--test"),
@@ -19,6 +19,8 @@ const OPTIONS: [(&str, &str); 32] = [
     ("data.label", "--label"),
     ("data.domain", "--domain"),
     ("data.entities", "--entities"),
+    ("data.comments", "--comments"),
+    ("data.features", "--features"),
     ("data.classes", "--classes"),
     ("data.values", "--classes"),
     ("data.drop_classes", "--drop-classes"),

@@ -12,6 +12,7 @@ use faknow::detector::{Classified, Explanation, InputRecords, TextExplanation, T
 use faknow::models::Registry;
 use serde_json::{Map, Value, json};
 
+use crate::column_options::ColumnOptions;
 use crate::console::{Console, is_closed};
 use crate::input::open;
 use crate::options::RecordOptions;
@@ -66,6 +67,8 @@ pub(crate) struct PredictArgs {
     output: Option<PathBuf>,
     #[command(flatten)]
     fields: RecordOptions,
+    #[command(flatten)]
+    columns: ColumnOptions,
     /// Device: cpu, cuda, cuda:N, or auto for CUDA if available
     #[arg(long, default_value = "auto")]
     device: String,
@@ -90,7 +93,8 @@ impl PredictArgs {
             detector = detector.with_predictions_of_unknown();
         }
         self.check_output()?;
-        let records = open(&detector, self.input.as_deref(), &self.fields, self.trees.to_data())?;
+        let records =
+            open(&detector, self.input.as_deref(), &self.fields, Some(&self.columns), self.trees.to_data())?;
         let records = self.select_columns(records)?;
         let source = records.source().to_owned();
         let is_stream = self.input.as_deref().is_some_and(data::is_stream);

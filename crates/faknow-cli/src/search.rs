@@ -65,7 +65,7 @@ pub(crate) struct SearchArgs {
     /// Resume the search in this directory with its saved settings
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "test", "space", "grid", "method", "trials", "eta", "out",
-        "TrainingOptions", "LabeledOptions", "LeaveOutOptions", "RecordOptions", "ConfigOptions",
+        "TrainingOptions", "LabeledOptions", "ColumnOptions", "LeaveOutOptions", "RecordOptions", "ConfigOptions",
     ])]
     resume: Option<PathBuf>,
     /// Print the result as JSON: dir, ended, monitor, n_trials, n_failed, best, test, trials

@@ -11,6 +11,7 @@ use faknow::detector::DetectorEvaluation;
 use faknow::models::Registry;
 use serde_json::json;
 
+use crate::column_options::ColumnOptions;
 use crate::console::print;
 use crate::options::{LabeledOptions, LeaveOutOptions};
 use crate::train::all_scores;
@@ -35,6 +36,8 @@ pub(crate) struct TestArgs {
     #[command(flatten)]
     fields: LabeledOptions,
     #[command(flatten)]
+    columns: ColumnOptions,
+    #[command(flatten)]
     leave_out: LeaveOutOptions,
     /// Threshold: highest, f1, precision, or a number from 0 to 1 [default: as in training]
     #[arg(long, value_name = "RULE")]
@@ -57,6 +60,7 @@ impl TestArgs {
         let trees = self.trees.to_data();
         let given = self.fields.apply(Config { data: trees, ..Config::default() })?.data;
         let mut given = DataConfig { train: self.data.clone(), ..given };
+        self.columns.apply(&mut given);
         self.leave_out.apply(&mut given);
         detector.check_data(&given)?;
         let trees = given.trees.as_deref().or(given.upfd.as_deref()).map(DataFiles::from);
@@ -66,6 +70,7 @@ impl TestArgs {
         } else {
             let mut data = self.fields.apply_to(detector.config())?;
             data.skip_broken = SkipBroken::default();
+            self.columns.apply(&mut data);
             self.leave_out.apply(&mut data);
             detector.test(source.clone(), &data)?
         };

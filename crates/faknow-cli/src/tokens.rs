@@ -38,7 +38,7 @@ pub(crate) struct TokensArgs {
 impl TokensArgs {
     pub(crate) fn run(&self, registry: &Registry) -> Result<()> {
         let detector = registry.load_detector(&self.run, Device::Cpu)?;
-        for record in open(&detector, Some(&self.input), &self.fields, DataConfig::default())? {
+        for record in open(&detector, Some(&self.input), &self.fields, None, DataConfig::default())? {
             let sample = record?.sample;
             let Some(text) = sample.text() else {
                 let message = "expected a text detector, got one for trees";

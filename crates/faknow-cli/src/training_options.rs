@@ -8,6 +8,7 @@ use faknow::Config;
 use faknow::config::DataFiles;
 use faknow::models::Registry;
 
+use crate::column_options::ColumnOptions;
 use crate::options::{ConfigOptions, LabeledOptions, LeaveOutOptions, apply_classes};
 use crate::tree_options::TreeOptions;
 
@@ -35,9 +36,8 @@ pub(crate) struct TrainingOptions {
     /// Language of the texts: en (Unicode words) or zh (Chinese, by jieba) [default: en]
     #[arg(long, value_name = "LANGUAGE", help_heading = "Records")]
     language: Option<String>,
-    /// Field of the domain (topic, event), for models that use it and for results per domain
-    #[arg(long, value_name = "COLUMN", help_heading = "Records")]
-    domain: Option<String>,
+    #[command(flatten)]
+    columns: ColumnOptions,
     /// Field of the entities of the text, for models that read them
     #[arg(long, value_name = "COLUMN", help_heading = "Records")]
     entities: Option<String>,
@@ -89,12 +89,9 @@ impl TrainingOptions {
         if let Some(language) = &self.language {
             config.text.language = language.to_lowercase();
         }
-        for (given, setting) in
-            [(&self.domain, &mut config.data.domain), (&self.entities, &mut config.data.entities)]
-        {
-            if given.is_some() {
-                setting.clone_from(given);
-            }
+        self.columns.apply(&mut config.data);
+        if self.entities.is_some() {
+            config.data.entities.clone_from(&self.entities);
         }
         if self.encoder.is_some() {
             config.text.encoder.clone_from(&self.encoder);

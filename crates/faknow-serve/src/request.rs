@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 
 use crate::api_error::ApiError;
-use crate::text_item::TextItem;
+use crate::text_item::{TextItem, UniqueFeatures};
 use crate::unique::UniqueValue;
 use crate::{InputKind, ServeConfig};
 
@@ -39,6 +39,10 @@ struct Fields {
     texts: Option<Vec<TextItem>>,
     #[serde(default)]
     domain: Option<String>,
+    #[serde(default)]
+    features: UniqueFeatures,
+    #[serde(default)]
+    comments: Vec<String>,
     #[serde(default, deserialize_with = "not_null")]
     tree: Option<UniqueValue>,
     #[serde(default, deserialize_with = "not_null")]
@@ -54,17 +58,23 @@ fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
 
 /// Parses the body of `POST /v1/predict` for a predictor with this kind of input.
 pub(crate) fn parse(body: &[u8], config: &ServeConfig, input: InputKind) -> Result<PredictRequest, ApiError> {
-    let Fields { text, texts, domain, tree, trees, explain } = fields(body)?;
-    if domain.is_some() && text.is_none() {
-        return Err(ApiError::invalid(
-            "`domain`: expected with the field `text`; with `texts`, a text may be an object with both",
-        ));
+    let Fields { text, texts, domain, features, comments, tree, trees, explain } = fields(body)?;
+    let features = features.0;
+    let values = [
+        ("domain", domain.is_some()),
+        ("features", !features.is_empty()),
+        ("comments", !comments.is_empty()),
+    ];
+    if let Some((name, _)) = values.into_iter().find(|(_, is_given)| *is_given && text.is_none()) {
+        return Err(ApiError::invalid(format!(
+            "`{name}`: expected with the field `text`; with `texts`, a text may be an object with both"
+        )));
     }
     let is_single = text.is_some() || tree.is_some();
     let (one, many) = (input.single_field(), input.list_field());
     let samples = match (input, text, texts, tree, trees) {
         (InputKind::Texts, Some(text), None, None, None) => {
-            vec![to_text("text", TextItem { text, domain, ..TextItem::default() }, config)?]
+            vec![to_text("text", TextItem { text, domain, features, comments }, config)?]
         }
         (InputKind::Texts, None, Some(texts), None, None) => {
             check_count(many, texts.len(), config)?;

@@ -29,7 +29,7 @@ struct Fields {
 
 /// Features by name, each given once.
 #[derive(Default)]
-struct UniqueFeatures(BTreeMap<String, Vec<f64>>);
+pub(crate) struct UniqueFeatures(pub(crate) BTreeMap<String, Vec<f64>>);
 
 impl<'de> Deserialize<'de> for UniqueFeatures {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

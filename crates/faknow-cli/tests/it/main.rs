@@ -25,11 +25,13 @@ mod predict;
 mod predict_output;
 mod prepare;
 mod recognition;
+mod record_fields;
 mod remedies;
 mod resume;
 mod same_run;
 mod selection;
 mod serve;
+mod server_process;
 mod shared_cases;
 mod signals;
 #[path = "../../../skip.rs"]

@@ -1,73 +1,16 @@
 //! `faknow serve`; the responses are tested in `faknow-serve`.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Child;
 use std::time::Duration;
 
 use faknow::trainer::{STOP_SIGNALS, StopSignal};
 use serde_json::{Value, json};
 
+use crate::server_process::{ServerProcess, post, read_response};
 use crate::support::{CommandOutput, Sandbox, signal};
-
-/// A running server; dropping it kills the program.
-struct ServerProcess {
-    child: Child,
-    address: String,
-}
-
-impl ServerProcess {
-    fn start(sandbox: &Sandbox, args: &[&str]) -> Self {
-        let mut child = sandbox.command(&[&["serve", "run", "--port", "0"], args].concat()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on http://").expect("the address").to_owned();
-        Self { child, address }
-    }
-
-    fn request(&self, request: &str) -> (u16, Value) {
-        let mut stream = self.connect();
-        stream.write_all(request.as_bytes()).unwrap();
-        read_response(stream)
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        stream
-    }
-
-    /// Waits for the end, and returns exit code and standard error.
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut stderr = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        (self.child.wait().unwrap().code(), stderr)
-    }
-}
-
-impl Drop for ServerProcess {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn post(body: &Value) -> String {
-    let body = body.to_string();
-    format!(
-        "POST /v1/predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-fn read_response(mut stream: TcpStream) -> (u16, Value) {
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
-}
 
 #[cfg(unix)]
 #[test]
@@ -83,7 +26,7 @@ fn serves_the_predictions_of_predict_until_a_signal() {
         Value::Object(fields.map(renamed).collect())
     });
     for StopSignal { name, .. } in STOP_SIGNALS {
-        let server = ServerProcess::start(&sandbox, &["--max-chars", "50"]);
+        let server = ServerProcess::start(&sandbox, "run", &["--max-chars", "50"]);
         for (text, expected) in texts.iter().zip(predictions.clone()) {
             assert_eq!(server.request(&post(&json!({ "text": text }))), (200, expected), "{text}");
         }

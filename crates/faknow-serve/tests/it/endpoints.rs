@@ -70,6 +70,11 @@ fn texts_may_have_domains() {
         server.predict(&body).assert_error(422, "invalid_request", part);
     };
     check(json!({ "texts": ["rain"], "domain": "health" }), "`domain`: expected with the field `text`");
+    check(json!({ "texts": ["rain"], "comments": ["no"] }), "`comments`: expected with the field `text`");
+    check(
+        json!({ "texts": ["rain"], "features": { "emotions": [1] } }),
+        "`features`: expected with the field `text`",
+    );
     check(json!({ "texts": [{ "domain": "health" }] }), "missing field `text`");
     check(json!({ "texts": [{ "text": "a", "topic": "health" }] }), "unknown field `topic`");
     let long = json!({ "text": "rain", "domain": "a".repeat(201) });

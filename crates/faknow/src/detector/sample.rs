@@ -213,7 +213,21 @@ impl Detector {
     /// # Errors
     /// A setting does not apply; the error has its name and an alternative.
     pub fn check_data(&self, data: &DataConfig) -> Result<()> {
-        source::check_options(&Config { data: data.clone(), ..Config::default() }, self.fields())
+        source::check_options(&Config { data: data.clone(), ..Config::default() }, self.fields())?;
+        let (name, trained) = (&self.config().model.name, &self.config().data);
+        if let Some(feature) = data.features.0.keys().find(|name| !trained.features.0.contains_key(*name)) {
+            let names: Vec<String> = trained.features.0.keys().map(|name| format!("`{name}`")).collect();
+            let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            let message = format!(
+                "expected features that `{name}` was trained on (from columns: {known}), got `{feature}`"
+            );
+            return Err(Error::config("data.features", message));
+        }
+        if data.comments.is_some() && trained.comments.is_none() {
+            let message = format!("`{name}` was trained without comments");
+            return Err(Error::config("data.comments", message));
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,33 @@
+//! Options of the columns of records that some models read in addition to the text.
+
+use clap::Args;
+use faknow::config::DataConfig;
+
+/// Columns in addition to text and label.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ColumnOptions {
+    /// Field of the domain (topic, event), for models that use it and for results per domain
+    #[arg(long, value_name = "COLUMN", help_heading = "Records")]
+    pub(crate) domain: Option<String>,
+    /// Field of the comments on the text, for models of emotions computed from lexicons
+    #[arg(long, value_name = "COLUMN", help_heading = "Records")]
+    comments: Option<String>,
+    /// Fields of numeric features by name: NAME=COLUMN, or COLUMN if it has the name of the feature
+    #[arg(long, value_name = "NAME=COLUMN,…", value_delimiter = ',', help_heading = "Records")]
+    features: Vec<String>,
+}
+
+impl ColumnOptions {
+    /// Applies the options to the `data` table of a config.
+    pub(crate) fn apply(&self, data: &mut DataConfig) {
+        for (given, setting) in [(&self.domain, &mut data.domain), (&self.comments, &mut data.comments)] {
+            if given.is_some() {
+                setting.clone_from(given);
+            }
+        }
+        for feature in &self.features {
+            let (name, column) = feature.split_once('=').unwrap_or((feature, feature));
+            data.features.0.insert(name.trim().to_owned(), column.trim().to_owned());
+        }
+    }
+}
