@@ -177,7 +177,7 @@ impl ConfigOptions {
     /// Applies the options, and then each `--set`, to a config.
     pub(crate) fn apply(&self, mut config: Config) -> Result<Config> {
         if let Some(epochs) = self.epochs {
-            config.trainer.epochs = epochs;
+            config = config.set(&format!("trainer.epochs={epochs}"))?;
         }
         if let Some(seed) = self.seed {
             config.seed = seed as u64;

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use faknow::Config;
 use faknow::config::DataFiles;
 use faknow::models::Registry;
+use faknow::{Config, Error};
 
 use crate::column_options::ColumnOptions;
 use crate::options::{ConfigOptions, LabeledOptions, LeaveOutOptions, apply_classes};
@@ -68,8 +68,13 @@ impl TrainingOptions {
             (None, Some(model)) => registry.config_for(model)?,
             (None, None) => Config { registry: registry.clone(), ..Config::default() },
         };
-        if let Some(model) = model {
-            registry.model(&model)?.name.clone_into(&mut config.model.name);
+        if let (Some(_), Some(model)) = (&file, model) {
+            config = config.with("model.name", registry.model(&model)?.name.into())?;
+        }
+        if let Some(encoder) = &self.encoder {
+            let value = toml::Value::try_from(encoder);
+            let value = value.map_err(|error| Error::config("text.encoder", error.to_string()))?;
+            config = config.with("text.encoder", value)?;
         }
         self.trees.apply(&mut config.data);
         let paths = [
@@ -93,9 +98,50 @@ impl TrainingOptions {
         if self.entities.is_some() {
             config.data.entities.clone_from(&self.entities);
         }
-        if self.encoder.is_some() {
-            config.text.encoder.clone_from(&self.encoder);
-        }
         Ok(self.config.apply(self.fields.apply(config)?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Options {
+        #[command(flatten)]
+        training: TrainingOptions,
+    }
+
+    fn config(args: &str) -> Config {
+        let args = ["faknow"].into_iter().chain(args.split_whitespace());
+        let options = Options::try_parse_from(args).unwrap();
+        options.training.to_config(&Registry::builtin(), None).unwrap()
+    }
+
+    #[test]
+    fn given_options_win_over_the_defaults_of_the_variant_of_a_model() {
+        let check = |args: &str, epochs: usize, lr: f64| {
+            let config = config(args);
+            assert_eq!((config.trainer.epochs, config.optimizer.lr()), (epochs, lr), "{args}");
+        };
+        let frozen = "encoder --encoder DIR --set model.tuning=frozen";
+        check("encoder --encoder DIR", 4, 5e-5);
+        check(frozen, 100, 1e-3);
+        check(&format!("{frozen} --epochs 4"), 4, 1e-3);
+        check(&format!("{frozen} --set trainer.epochs=4"), 4, 1e-3);
+        check(&format!("{frozen} --set optimizer.lr=5e-5"), 100, 5e-5);
+        check("encoder", 10, 5e-4);
+        check("encoder --epochs 4 --set optimizer.lr=5e-5", 4, 5e-5);
+        check("encoder --encoder DIR --epochs 10", 10, 5e-5);
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file.toml");
+        std::fs::write(&file, "[trainer]\nepochs = 4\n").unwrap();
+        let file = file.display();
+        check(&format!("{frozen} --config {file}"), 4, 1e-3);
+        check(&format!("{frozen} --config {file} --epochs 10"), 10, 1e-3);
+        check(&format!("encoder --config {file}"), 4, 5e-4);
+        check(&format!("bigcn --config {file}"), 4, 5e-4);
     }
 }

@@ -82,12 +82,12 @@ pub(crate) fn read(text: &str) -> Result<Config> {
     (config.data.text, config.data.label) = (Some("text".into()), Some("label".to_owned()));
     config.data.classes = vec!["real".to_owned(), "fake".to_owned()];
     config.text.language = "zh".into();
-    config.trainer.epochs = 25;
     config.early_stopping.enabled = false;
     let model = MODEL_KEYS.iter().find(|(key, _)| mapping.contains_key(*key));
-    if let Some((_, model)) = model {
-        config = config.with("model.name", Value::String((*model).to_owned()))?;
-    }
+    config = match model {
+        Some((_, model)) => config.with("model.name", Value::String((*model).to_owned()))?,
+        None => config.with("trainer.epochs", 25.into())?,
+    };
     if model.is_some_and(|(_, model)| *model == "fang") {
         // Its files have no columns.
         (config.data.text, config.data.label) = (None, None);

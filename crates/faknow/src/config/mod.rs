@@ -8,6 +8,7 @@ mod faknow_yaml;
 mod feature_columns;
 mod files;
 mod fold;
+mod given;
 mod loader;
 pub(crate) mod messages;
 mod model;
@@ -35,12 +36,27 @@ pub use decision::{DecisionConfig, Threshold, ThresholdRule};
 pub use feature_columns::FeatureColumns;
 pub use files::{DataFile, DataFiles};
 pub use fold::Fold;
+pub use given::Given;
 pub use loader::LoaderConfig;
 pub use model::ModelConfig;
 pub use text::TextConfig;
 pub use trainer::{EarlyStoppingConfig, MetricSelection, TrainerConfig};
 
 /// All settings of a run. A config file is TOML with these tables and keys, all of which are optional.
+///
+/// Settings that are not given have the defaults of the model's authors, which may depend on its hyperparameters and on the
+/// encoder of texts. [`Config::with`] chooses them again: it keeps what was given, by a file or a former `with`, and what was
+/// changed by an assignment to a field. The assignment itself changes nothing but its field, and a value that equals the default
+/// does not count as given.
+///
+/// ```
+/// use faknow::Config;
+///
+/// let config = Config::for_model("encoder")?.set_all(&["text.encoder=minilm", "trainer.epochs=4"])?;
+/// let frozen = config.set("model.tuning=frozen")?;
+/// assert_eq!((frozen.trainer.epochs, frozen.optimizer.lr()), (4, 0.001));
+/// # Ok::<(), faknow::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -90,6 +106,9 @@ pub struct Config {
     /// The available models for `model.name`; not part of a config file. Default: [`Registry::builtin`].
     #[serde(skip)]
     pub registry: Registry,
+    /// The settings that were given explicitly; not part of a config file.
+    #[serde(skip)]
+    pub given: Given,
 }
 
 impl Default for Config {
@@ -114,6 +133,7 @@ impl Default for Config {
             checkpoint: CheckpointPolicy::default(),
             freeze: Vec::new(),
             registry: Registry::builtin(),
+            given: Given::default(),
         }
     }
 }

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use crate::config::messages::config_message;
 use crate::config::names::{self, similar_value};
 use crate::config::similar_key::similar_default_key;
-use crate::config::{Config, faknow_yaml};
+use crate::config::{Config, Given, faknow_yaml};
 use crate::models::Registry;
 use crate::{Error, Result};
 
@@ -60,6 +60,7 @@ impl Registry {
     }
 
     fn parse_table(&self, mut table: Table) -> Result<Config> {
+        let given = Given(table.clone());
         add_training_defaults(self, &mut table);
         if let Some(optimizer) = table.get_mut("optimizer").and_then(Value::as_table_mut) {
             let name = OptimizerConfig::default().name();
@@ -94,7 +95,7 @@ impl Registry {
                 };
                 Error::config(key, message + &hint)
             })?;
-        Ok(Config { registry: self.clone(), ..config })
+        Ok(Config { registry: self.clone(), given, ..config })
     }
 }
 
@@ -159,7 +160,8 @@ impl Config {
         self.with_all(values)
     }
 
-    /// Returns the config with a new value of the setting with this dotted name.
+    /// Returns the config with a new value of the setting with this dotted name. If the defaults of other settings depend on it,
+    /// those that were not given change too.
     ///
     /// # Errors
     /// The key is unknown, or the value has the wrong type.
@@ -168,16 +170,25 @@ impl Config {
     }
 
     pub(crate) fn with_all(&self, mut values: Vec<(&str, Value)>) -> Result<Self> {
-        let mut table = self.to_table()?;
+        let Given(mut given) = self.given()?;
+        let mut all = self.to_table()?;
         // The name comes first, since it determines the other settings.
         values.sort_by_key(|(key, _)| *key != "optimizer.name");
         for (key, value) in &mut values {
             if let ("optimizer.name", Value::String(name)) = (*key, &mut *value) {
                 *name = name.to_lowercase();
+                if let Some(Value::Table(optimizer)) = given.get_mut("optimizer")
+                    && *name != self.optimizer.name()
+                {
+                    // Another optimizer has other hyperparameters; only the learning rate is common to all.
+                    optimizer.retain(|setting, _| setting == "lr");
+                }
             }
-            insert(&mut table, key, value.clone())?;
+            // Its errors list the settings that there are.
+            insert(&mut all, key, value.clone())?;
+            insert(&mut given, key, value.clone())?;
         }
-        self.registry.config_from_table(table).map_err(|error| match (error, values.as_slice()) {
+        self.registry.config_from_table(given).map_err(|error| match (error, values.as_slice()) {
             // Deserialization may lose the path of the error, but a single assignment must be its cause.
             (Error::Config { key: path, message }, [(key, _)]) if key.starts_with(&path) => {
                 Error::config(*key, message)
@@ -187,20 +198,25 @@ impl Config {
     }
 }
 
-/// Adds the training defaults of the table's model for missing settings. Optimizer and schedule are only added as a
-/// unit, since the settings of one do not apply to another one.
+/// Adds the training defaults of the table's model for missing settings. Optimizer and schedule with a name are units, since
+/// the settings of one do not apply to another one; only the learning rate does.
 fn add_training_defaults(registry: &Registry, table: &mut Table) {
-    let name = table.get("model").and_then(|model| model.get("name")).and_then(Value::as_str);
-    let Some(info) = name.and_then(|name| registry.model(name).ok()) else { return };
-    for (name, settings) in info.training {
+    let Some(model) = table.get("model").and_then(Value::as_table) else { return };
+    let Some(name) = model.get("name").and_then(Value::as_str) else { return };
+    let has_encoder = table.get("text").is_some_and(|text| text.get("encoder").is_some());
+    let Ok(defaults) = registry.training_defaults(name, model, has_encoder) else { return };
+    for (name, settings) in defaults {
         match (table.get_mut(&name), settings) {
             (None, settings) => drop(table.insert(name, settings)),
-            (Some(Value::Table(target)), Value::Table(settings))
-                if name != "optimizer" && name != "schedule" =>
-            {
-                settings.into_iter().for_each(|(key, value)| {
-                    let _ = target.entry(key).or_insert(value);
-                });
+            (Some(Value::Table(target)), Value::Table(settings)) => {
+                let is_unit =
+                    ["optimizer", "schedule"].contains(&name.as_str()) && target.contains_key("name");
+                for (key, value) in settings {
+                    let is_excluded = key == "clip_norm" && target.contains_key("clip_value");
+                    if !is_excluded && (!is_unit || key == "lr") {
+                        target.entry(key).or_insert(value);
+                    }
+                }
             }
             _ => {}
         }
@@ -223,10 +239,6 @@ fn insert(table: &mut Table, key: &str, value: Value) -> Result<()> {
                 format!("unknown setting: `{parent}` is not a table, expected one of {}", names.join(", ")),
             )
         })?;
-    }
-    if key == "optimizer.name" && target.get("name") != Some(&value) {
-        // Another optimizer has other hyperparameters; only the learning rate is common to all.
-        target.retain(|setting, _| setting == "lr");
     }
     target.insert(name.to_owned(), value);
     Ok(())
@@ -289,7 +301,7 @@ mod tests {
             set
         };
         let sgd = both("optimizer.momentum=0.9", "optimizer.name=sgd");
-        assert!(matches!(sgd.optimizer, OptimizerConfig::Sgd(ref o) if o.momentum == 0.9 && o.lr == 0.001));
+        assert!(matches!(sgd.optimizer, OptimizerConfig::Sgd(ref o) if o.momentum == 0.9 && o.lr == 0.01));
         assert_eq!(both("schedule.name=step", "schedule.step_size=3").schedule.unwrap().name(), "step");
         assert_eq!(config.set_all(&["seed=1", "seed=2"]).unwrap().seed, 2);
     }

@@ -27,7 +27,6 @@ use super::textcnn::TextCnnSpec;
 use super::trustrd::TrustRdSpec;
 use super::upfd::{UpfdGatSpec, UpfdGcnSpec, UpfdGcnfnSpec, UpfdSageSpec};
 use super::{BoxedModel, BoxedStep, Fields, Hyperparameter, LayerTraining, ModelSpec, Pretraining, Shape};
-use crate::config::Config;
 use crate::config::messages::{config_message, did_you_mean};
 use crate::{Error, Result};
 
@@ -60,7 +59,8 @@ pub struct ModelInfo {
     pub hyperparameters: Table,
     /// Range and meaning of each hyperparameter, as far as the model describes them.
     pub documentation: &'static [Hyperparameter],
-    /// Training settings of the model that differ from the general defaults.
+    /// Training settings of the model that differ from the general defaults, with the default hyperparameters and without an
+    /// encoder of texts.
     pub training: Table,
 }
 
@@ -147,6 +147,19 @@ impl Registry {
         self.spec(name)?.configure(hyperparameters)
     }
 
+    /// Returns the training settings of a table `[model]` that differ from the general defaults, with or without an encoder of
+    /// texts. Invalid hyperparameters, which are reported later, have those of the default ones.
+    ///
+    /// # Errors
+    /// No model has this name.
+    pub(crate) fn training_defaults(&self, name: &str, model: &Table, has_encoder: bool) -> Result<Table> {
+        let mut hyperparameters = model.clone();
+        hyperparameters.retain(|key, _| !RESERVED.contains(&key));
+        let spec = self.spec(name)?;
+        let configured = spec.configure(&hyperparameters).or_else(|_| spec.configure(&Table::new()));
+        Ok(configured?.training_defaults(has_encoder))
+    }
+
     fn spec(&self, name: &str) -> Result<&dyn AnySpec> {
         self.find(name).ok_or_else(|| {
             let names: Vec<&str> = self.specs.iter().map(|spec| spec.name()).collect();
@@ -203,8 +216,8 @@ pub(crate) trait ConfiguredModel: fmt::Debug {
     /// Adapts the model to pretrained vectors of this size; returns false if it does not support any.
     fn use_word_vectors(&mut self, size: i64) -> bool;
     fn build(&self, path: &Path<'_>, shape: &Shape<'_>) -> Result<BoxedModel>;
-    /// Replaces training settings that have the defaults of the model by those for its hyperparameters.
-    fn adapt_training(&self, config: &mut Config);
+    /// Returns the training settings for the hyperparameters of the model, with or without an encoder of texts.
+    fn training_defaults(&self, has_encoder: bool) -> Table;
     /// Returns how the layers of the model are trained that differ from the others.
     fn layers(&self, shape: &Shape<'_>) -> Vec<LayerTraining>;
     /// Returns the custom training step of the model, if it has one.
@@ -256,9 +269,9 @@ impl<S: ModelSpec> AnySpec for Typed<S> {
             title: S::TITLE,
             source: S::PAPER,
             fields: S::fields(&config),
+            training: S::training_defaults_for(&config, false).to_table(),
             hyperparameters: Table::try_from(config).unwrap_or_default(),
             documentation: S::HYPERPARAMETERS,
-            training: S::training_defaults().to_table(),
         }
     }
 
@@ -299,9 +312,8 @@ impl<S: ModelSpec> ConfiguredModel for Configured<S> {
         S::build(path, &self.0, shape).map_err(|error| Error::in_table("model", error))
     }
 
-    fn adapt_training(&self, config: &mut Config) {
-        let has_encoder = config.text.encoder.is_some();
-        S::training_defaults().replace(&S::training_defaults_for(&self.0, has_encoder), config);
+    fn training_defaults(&self, has_encoder: bool) -> Table {
+        S::training_defaults_for(&self.0, has_encoder).to_table()
     }
 
     fn layers(&self, shape: &Shape<'_>) -> Vec<LayerTraining> {

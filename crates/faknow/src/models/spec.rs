@@ -47,13 +47,14 @@ pub trait ModelSpec: 'static {
     /// A hyperparameter is outside its range.
     fn build(path: &Path<'_>, config: &Self::Config, shape: &Shape<'_>) -> Result<BoxedModel>;
 
-    /// Returns the training settings that apply if a config does not set them. Default: the general defaults.
+    /// Returns the training settings that apply if a config does not set them, for the most common use of a model that also has
+    /// [others](Self::training_defaults_for). Default: the general defaults.
     fn training_defaults() -> TrainingDefaults {
         TrainingDefaults::default()
     }
 
-    /// Returns the training settings for these hyperparameters and a text encoder, if the config has one. Where a config has the
-    /// value of [`training_defaults`](Self::training_defaults), it is replaced by the one of these. Default: the same.
+    /// Returns the training settings that apply if a config with these hyperparameters, with or without an encoder of texts, does
+    /// not set them. Default: [`training_defaults`](Self::training_defaults).
     fn training_defaults_for(config: &Self::Config, has_encoder: bool) -> TrainingDefaults {
         let _ = (config, has_encoder);
         Self::training_defaults()

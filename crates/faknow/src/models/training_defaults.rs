@@ -5,18 +5,18 @@ use faknow_trainer::schedule::ScheduleConfig;
 use serde::Serialize;
 use toml::{Table, Value};
 
-use crate::config::{Config, EarlyStoppingConfig, LoaderConfig, TextConfig, TrainerConfig};
+use crate::config::{EarlyStoppingConfig, LoaderConfig, TextConfig, TrainerConfig};
 
 /// The training settings that apply if a config does not set them: those of the model's authors.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrainingDefaults {
-    /// Optimizer; applies if a config has no table `[optimizer]`.
+    /// Optimizer; each setting applies if a config does not set it and names no optimizer, the learning rate also if it does.
     pub optimizer: OptimizerConfig,
-    /// Learning-rate schedule; applies if a config has no table `[schedule]`. Default: none.
+    /// Learning-rate schedule; each setting applies if a config does not set it and names no schedule. Default: none.
     pub schedule: Option<ScheduleConfig>,
     /// Batching; each setting applies if a config does not set it.
     pub loader: LoaderConfig,
-    /// Training; each setting applies if a config does not set it.
+    /// Training; each setting applies if a config does not set it, `clip_norm` only without `clip_value`.
     pub trainer: TrainerConfig,
     /// Early stopping; each setting applies if a config does not set it.
     pub early_stopping: EarlyStoppingConfig,
@@ -47,26 +47,6 @@ impl TrainingDefaults {
             }
         }
         table
-    }
-}
-
-impl TrainingDefaults {
-    /// Replaces the settings of `config` that have the values of these defaults by those of `others`.
-    pub(crate) fn replace(&self, others: &Self, config: &mut Config) {
-        fn replace<T: PartialEq + Clone>(value: &mut T, old: &T, new: &T) {
-            if value == old {
-                value.clone_from(new);
-            }
-        }
-        let Config { optimizer, schedule, loader, trainer, early_stopping, .. } = config;
-        replace(optimizer, &self.optimizer, &others.optimizer);
-        replace(schedule, &self.schedule, &others.schedule);
-        replace(&mut loader.batch_size, &self.loader.batch_size, &others.loader.batch_size);
-        replace(&mut loader.max_tokens, &self.loader.max_tokens, &others.loader.max_tokens);
-        replace(&mut loader.buckets, &self.loader.buckets, &others.loader.buckets);
-        replace(&mut trainer.epochs, &self.trainer.epochs, &others.trainer.epochs);
-        replace(&mut trainer.clip_norm, &self.trainer.clip_norm, &others.trainer.clip_norm);
-        replace(&mut early_stopping.patience, &self.early_stopping.patience, &others.early_stopping.patience);
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) const TABLES: &[StaticTable] = &[
     .by_name(&["pgd", "fgm"]),
     table(
         "optimizer",
-        "PyTorch's optimizers with PyTorch's defaults. `--set optimizer.name=…` resets all others of these settings but the learning rate.",
+        "PyTorch's optimizers with PyTorch's defaults. A `name` resets all others of these settings but the learning rate: that of the optimizer is used if neither the config nor the model has one.",
         &[
             setting("name", CONFIG, "`adam`, `adamw`, `sgd`, `rmsprop`, `adagrad`", "the optimizer"),
             setting("lr", CONFIG, "at least 0", "learning rate"),

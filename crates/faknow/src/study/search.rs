@@ -64,6 +64,7 @@ pub fn search(
     };
     drop(corpus);
     let (study, state) = Study::open(dir, state)?;
+    let config = &state.common.with_given(config.clone());
     Search { study, config, rungs, contexts, state }.run()
 }
 

@@ -13,8 +13,8 @@ use toml::Table;
 
 use faknow_data::Dataset as _;
 
-use crate::config::Config;
 use crate::config::dotted::by_dotted_name;
+use crate::config::{Config, Given};
 use crate::data::corpus::{Corpus, TestRecords};
 use crate::detector::DetectorEvaluation;
 use crate::detector::files::CONFIG;
@@ -72,6 +72,9 @@ pub(crate) struct Common {
     pub(crate) faknow: String,
     /// The base config.
     pub(crate) config: Table,
+    /// Its given settings; the others depend on the settings of a trial. Older studies lack them.
+    #[serde(default)]
+    pub(crate) given: Option<Given>,
     /// Fingerprints of the datasets.
     pub(crate) data: Vec<String>,
 }
@@ -83,12 +86,18 @@ impl Common {
         let data =
             parts.into_iter().flatten().map(|data| format!("{:016x}", data.fingerprint().unwrap_or(0)));
         let faknow = env!("CARGO_PKG_VERSION").to_owned();
-        Ok(Self { faknow, config: config.to_table()?, data: data.collect() })
+        Ok(Self { faknow, config: config.to_table()?, given: Some(config.given()?), data: data.collect() })
     }
 
     /// Returns the base config.
     pub(crate) fn config(&self, registry: &Registry) -> Result<Config> {
-        registry.config_from_table(self.config.clone())
+        Ok(self.with_given(registry.config_from_table(self.config.clone())?))
+    }
+
+    /// Returns a config with the given settings of the study.
+    pub(crate) fn with_given(&self, config: Config) -> Config {
+        let given = self.given.clone().unwrap_or_else(|| config.given.clone());
+        Config { given, ..config }
     }
 }
 
@@ -221,5 +230,29 @@ impl TestScores {
         let scores = loss.into_iter().chain(report.scores().iter());
         let scores = scores.map(|(name, score)| (name, defined(score))).collect();
         Some(Self { n_samples: evaluation.predictions.n_samples(), scores })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trials_of_a_resumed_search_have_the_defaults_of_their_variant() {
+        let config = Config::for_model("encoder").unwrap();
+        let config = config.set_all(&["text.encoder=dir", "trainer.epochs=4"]).unwrap();
+        let table = config.to_table().unwrap();
+        let common = Common {
+            faknow: String::new(),
+            config: table,
+            given: Some(config.given().unwrap()),
+            data: Vec::new(),
+        };
+        let saved = serde_json::from_str::<Common>(&serde_json::to_string(&common).unwrap()).unwrap();
+        let resumed = saved.config(&Registry::builtin()).unwrap();
+        assert_eq!(resumed, config);
+        let trial = resumed.set("model.tuning=frozen").unwrap();
+        assert_eq!(trial, config.set("model.tuning=frozen").unwrap());
+        assert_eq!((trial.trainer.epochs, trial.optimizer.lr()), (4, 1e-3));
     }
 }

@@ -114,9 +114,6 @@ impl Job {
             false => config.recognize_and_log()?,
         };
         let mut configured = config.configured_model()?;
-        if !is_resumed {
-            configured.adapt_training(&mut config);
-        }
         config.validate()?;
         let metrics = config.metrics()?;
         let device = config.device()?;

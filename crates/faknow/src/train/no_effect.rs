@@ -6,7 +6,6 @@
 use faknow_callbacks::{Callback, FitStart, HookResult, Interval, IntervalUnit, Run};
 use faknow_trainer::schedule::ScheduleConfig;
 use serde_json::{Map, Value};
-use toml::Table;
 
 use crate::Result;
 use crate::config::Config;
@@ -222,9 +221,7 @@ impl NoEffectWarnings {
         if config.trainer.fast_dev_run {
             return Ok(Self(Vec::new()));
         }
-        let model = Table::from_iter([("name".to_owned(), toml::Value::from(config.model.name.as_str()))]);
-        let defaults =
-            config.registry.config_from_table(Table::from_iter([("model".to_owned(), model.into())]))?;
+        let defaults = config.with_defaults_only()?;
         let defaults = by_dotted_name(&defaults);
         let all = by_dotted_name(config);
         let changed = all.iter().filter(|(key, value)| defaults.get(*key) != Some(*value));

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use faknow::callbacks::Callbacks;
 use faknow::data::text::SubwordTokenizer;
 use faknow::models::Registry;
+use faknow::study::{SearchMethod, SearchSpace, search};
 use faknow::tch::Device;
-use faknow::train::{ResumeOptions, resume};
+use faknow::train::{ContextFactory, ResumeOptions, resume};
 use faknow::trainer::RunDir;
 use faknow::{Config, Detector, train};
 
@@ -41,7 +42,7 @@ fn a_run_with_an_encoder_can_be_moved_and_predicts_the_same() {
         let place = dir.path().join(tuning);
         let encoder = tiny_encoder(&place);
         let mut config = config(&place, &[&format!("model.tuning={tuning}")]);
-        config.text.encoder = Some(encoder.clone());
+        config = config.set(&format!("text.encoder={}", encoder.display())).unwrap();
         let run = run(&config, &place.join("run"));
         let before = scores(&run);
         assert_eq!(run.join("encoder/model.safetensors").exists(), has_weights, "{tuning}");
@@ -76,7 +77,7 @@ fn a_resumed_run_with_an_encoder_equals_an_uninterrupted_one() {
     ];
     for tuning in ["model.tuning=full", "model.tuning=frozen", "model.tuning=lora"] {
         let mut config = config(dir.path(), &[&settings[..], &[tuning]].concat());
-        config.text.encoder = Some(encoder.clone());
+        config = config.set(&format!("text.encoder={}", encoder.display())).unwrap();
         let complete = run(&config, &dir.path().join(format!("{tuning}-complete")));
         let first =
             run(&config.set("trainer.epochs=1").unwrap(), &dir.path().join(format!("{tuning}-first")));
@@ -90,7 +91,7 @@ fn a_resumed_run_with_an_encoder_equals_an_uninterrupted_one() {
 fn subwords_explain_a_prediction() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path(), &[]);
-    config.text.encoder = Some(tiny_encoder(dir.path()));
+    config = config.set(&format!("text.encoder={}", tiny_encoder(dir.path()).display())).unwrap();
     let run = run(&config, &dir.path().join("run"));
     let detector = Detector::load(&run, Device::Cpu).unwrap();
     let explanation = detector.explain(&["Shocking RAIN x"]).unwrap().remove(0);
@@ -123,7 +124,7 @@ fn unusable_encoders_are_rejected_with_help() {
     let dir = tempfile::tempdir().unwrap();
     let check = |encoder: &Path, settings: &[&str], expected: &str| {
         let mut config = config(dir.path(), settings);
-        config.text.encoder = Some(encoder.to_path_buf());
+        config = config.set(&format!("text.encoder={}", encoder.display())).unwrap();
         let result = train(&config, || RunDir::create(dir.path().join("none")), Callbacks::default());
         let error = result.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
@@ -145,7 +146,7 @@ fn unusable_encoders_are_rejected_with_help() {
 fn the_output_of_a_frozen_encoder_is_computed_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path(), &["model.tuning=frozen", "model.dropout=0"]);
-    config.text.encoder = Some(tiny_encoder(dir.path()));
+    config = config.set(&format!("text.encoder={}", tiny_encoder(dir.path()).display())).unwrap();
     config.text.cache = Some(dir.path().join("cache"));
     let first = run(&config, &dir.path().join("first"));
     assert!(!first.join("features").exists());
@@ -172,4 +173,19 @@ fn the_output_of_a_frozen_encoder_is_computed_once() {
     let fourth = run(&config, &dir.path().join("fourth"));
     assert!(fourth.join("features").exists());
     assert_eq!(scores(&fourth), scores(&first));
+}
+
+#[test]
+fn trials_of_a_search_have_the_training_defaults_of_their_tuning() {
+    let dir = tempfile::tempdir().unwrap();
+    let encoder = format!("text.encoder={}", tiny_encoder(dir.path()).display());
+    let config = config(dir.path(), &[&encoder, "trainer.epochs=1", "data.split=[0.8, 0.2, 0.0]"]);
+    let space = SearchSpace::default().with_choices("model.tuning=frozen,full").unwrap();
+    let (method, out) = (SearchMethod::Grid {}, dir.path().join("search"));
+    search(&config, &space, &method, &out, ContextFactory::default()).unwrap();
+    for (trial, lr, schedule) in [("0001", 1e-3, "constant"), ("0002", 5e-5, "warmup_linear")] {
+        let config = Config::from_file(&out.join("trials").join(trial).join("config.toml")).unwrap();
+        assert_eq!((config.optimizer.lr(), config.schedule.unwrap().name()), (lr, schedule), "{trial}");
+        assert_eq!(config.trainer.epochs, 1);
+    }
 }

@@ -24,10 +24,10 @@ trainer = { epochs = 60 }
 early_stopping = { patience = 15 }
 
 [encoder]
-optimizer = { name = "adamw", lr = 0.00005 }
+optimizer = { name = "adamw", lr = 0.0005 }
 schedule = { name = "warmup_linear" }
 loader = { batch_size = 64, max_tokens = 1536 }
-trainer = { epochs = 4, clip_norm = 1.0 }
+trainer = { epochs = 10, clip_norm = 1.0 }
 
 [linear]
 optimizer = { name = "sgd", lr = 0.01 }

@@ -441,8 +441,8 @@ fn model_has_training_settings_of_its_authors_by_default() {
     let config = read("model.name = 'bigcn'\ntrainer.epochs = 3\noptimizer.lr = 0.1");
     assert_eq!(
         (config.optimizer.lr(), config.optimizer.groups().len()),
-        (0.1, 0),
-        "the optimizer of the config"
+        (0.1, 1),
+        "the optimizer of the model"
     );
     assert_eq!((config.trainer.epochs, config.loader.batch_size), (3, 128));
     let config = read("model.name = 'textcnn'");
