@@ -22,9 +22,18 @@ pub fn model_summary(config: &Config) -> Result<Summary> {
 /// Runs a learning-rate range test with the data, model and optimizer of `config`; nothing is saved.
 ///
 /// # Errors
-/// The range, the config or a data file is invalid, or training fails; see [`Error::is_input`].
+/// The range, the config or a data file is invalid, the model is trained without a learning rate, or training fails; see
+/// [`Error::is_input`].
 pub fn lr_find(config: &Config, range: &LrRange) -> Result<LrCurve> {
     range.validate().map_err(Error::from_trainer)?;
+    if !config.uses_gradients()? {
+        let message = format!(
+            "expected a model with a learning rate, got `{}`, which is trained without gradients and needs none; train it with \
+             `faknow train`, and search for `model.c` with `faknow search`",
+            config.model.name
+        );
+        return Err(Error::config("model.name", message));
+    }
     let (mut trainer, train) = Job::prepare(config, None)?.into_trial()?;
     Ok(trainer.lr_range_test(&train, range)?)
 }

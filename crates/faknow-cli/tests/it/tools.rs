@@ -49,6 +49,13 @@ fn lr_find_prints_and_plots_the_loss() {
 }
 
 #[test]
+fn lr_find_rejects_a_model_without_learning_rate() {
+    let sandbox = Sandbox::new();
+    let args = [&["lr-find", "linear"][..], &DATA].concat();
+    sandbox.check_error(&args, &["`model.name`", "got `linear`", "needs none", "model.c"]);
+}
+
+#[test]
 fn batch_size_prints_speed_and_memory() {
     let sandbox = Sandbox::new();
     let args = ["--min", "4", "--max", "16", "--steps", "1"];

@@ -134,6 +134,10 @@ impl<M: Model<Batch = FieldBatch>> TrainStep<M> for DualCoordinateDescent {
             .logits(logits.to_device(device)))
     }
 
+    fn uses_optimizer(&self) -> bool {
+        false
+    }
+
     fn settings(&self) -> Value {
         json!({ "name": "dual_coordinate_descent", "loss": self.loss, "c": self.c })
     }

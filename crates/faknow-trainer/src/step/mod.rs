@@ -49,6 +49,12 @@ pub trait TrainStep<M: Model>: Send {
         context: StepContext,
     ) -> Result<StepOutput>;
 
+    /// Returns whether the step updates the weights with the optimizer. Otherwise learning rate, schedule and gradient clipping
+    /// have no effect, and a [learning-rate range test](crate::Trainer::lr_range_test) is an error. Default: true.
+    fn uses_optimizer(&self) -> bool {
+        true
+    }
+
     /// Returns the settings that a resumed run compares with those of its start: an object, or a text; recorded as `step`.
     /// Default: none.
     fn settings(&self) -> Value {
@@ -107,6 +113,10 @@ impl<M: Model, S: TrainStep<M> + ?Sized> TrainStep<M> for Box<S> {
         context: StepContext,
     ) -> Result<StepOutput> {
         (**self).step(model, batch, optimizer, context)
+    }
+
+    fn uses_optimizer(&self) -> bool {
+        (**self).uses_optimizer()
     }
 
     fn settings(&self) -> Value {

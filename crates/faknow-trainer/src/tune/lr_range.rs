@@ -64,9 +64,15 @@ impl<M: Model> Trainer<M> {
     /// optimizer and run are restored, even after an error; gradients are reset.
     ///
     /// # Errors
-    /// A setting is outside its range; a batch or the model fails; the test is interrupted.
+    /// A setting is outside its range; the training step does not use the optimizer; a batch or the model fails; the test is
+    /// interrupted.
     pub fn lr_range_test(&mut self, train: &dyn Loader<M::Batch>, range: &LrRange) -> Result<LrCurve> {
         range.validate()?;
+        if !self.task.step.uses_optimizer() {
+            return Err(Error::other(
+                "learning-rate range test: expected a training step that uses the optimizer, got one without a learning rate",
+            ));
+        }
         let ratios = self.lr_ratios();
         self.run_trial(|trainer| {
             let mut curve = CurveBuilder::default();

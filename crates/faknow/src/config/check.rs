@@ -59,6 +59,7 @@ impl Config {
         self.optimizer.validate().map_err(Error::from_trainer)?;
         self.check_trainer()?;
         self.clip()?;
+        self.check_effect_without_gradients()?;
         self.metrics()?;
         let train_metrics = &self.trainer.train_metrics;
         let of_training = Metrics::from_names(train_metrics)

@@ -13,6 +13,7 @@ mod loader;
 pub(crate) mod messages;
 mod model;
 mod names;
+mod no_gradients;
 pub(crate) mod settings;
 pub(crate) mod similar_key;
 mod text;

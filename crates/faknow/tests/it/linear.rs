@@ -59,9 +59,22 @@ fn hyperparameters_out_of_range_are_rejected_by_name() {
         ("model.c=0", "`model.c`"),
         ("model.min_df=0", "`model.min_df`"),
         ("model.loss=hinge", "`model.loss`"),
-        ("loss.name=cross_entropy", "`loss`"),
+        ("loss.name=cross_entropy", "`loss.label_smoothing`"),
     ] {
         let error = bench.try_train("run", &[setting]).unwrap_err().to_string();
         assert!(error.contains(expected), "{setting}: {error}");
+    }
+}
+
+#[test]
+fn averages_of_weights_have_an_effect() {
+    let bench = bench(&["loader.batch_size=8"]);
+    bench.train("plain", &[]);
+    let plain = bench.last_weights("plain");
+    for (name, average) in
+        [("ema", "{ name = 'ema', decay = 0.5 }"), ("swa", "{ name = 'swa', start = '1 epoch' }")]
+    {
+        bench.train(name, &[&format!("average={average}")]);
+        assert_ne!(bench.last_weights(name)["weight"], plain["weight"], "{name}");
     }
 }
