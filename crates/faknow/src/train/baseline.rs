@@ -128,7 +128,7 @@ fn baseline_config(config: &Config) -> Result<Config> {
     baseline.text.memory = config.text.memory;
     baseline.loader.workers = config.loader.workers;
     baseline.decision = config.decision.clone();
-    // Nobody sees them.
+    // They are not reported.
     baseline.trainer.train_metrics = Vec::new();
     Ok(baseline)
 }

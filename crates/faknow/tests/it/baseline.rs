@@ -141,7 +141,7 @@ fn baseline_is_compared_on_validation_records_without_test_records() {
     assert!(report.contains("was not tested") && report.contains(&baseline.verdict()), "{report}");
     bench.config.data.valid = None;
     assert!(bench.train("alone", &["data.split=[1.0, 0.0, 0.0]"]).baseline.is_none());
-    // Without files of their own, both are the same shares of the training records.
+    // Without separate files, both are evaluated on the same share of the training records.
     let split = bench.train("split", &["data.split=[0.6, 0.2, 0.2]"]).baseline.unwrap();
     assert_eq!((split.part, split.n_samples), (BaselinePart::Test, 12));
     assert!(bench.train("limited", &["trainer.limit_batches=2"]).baseline.is_none());
