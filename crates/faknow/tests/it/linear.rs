@@ -59,7 +59,7 @@ fn hyperparameters_out_of_range_are_rejected_by_name() {
         ("model.c=0", "`model.c`"),
         ("model.min_df=0", "`model.min_df`"),
         ("model.loss=hinge", "`model.loss`"),
-        ("loss.name=cross_entropy", "`loss.label_smoothing`"),
+        ("loss.name=cross_entropy", "`loss.name`"),
     ] {
         let error = bench.try_train("run", &[setting]).unwrap_err().to_string();
         assert!(error.contains(expected), "{setting}: {error}");
