@@ -10,7 +10,10 @@ use crate::{Error, Result};
 const RULES: &[(&str, &str)] = &[
     ("optimizer", "remove it; there is no learning rate, `model.c` sets the regularization"),
     ("schedule", "remove it; there is no learning rate"),
-    ("loss.class_weights", "remove it; to favor a rare class, set `decision.threshold=f1`, or train a model with gradients"),
+    (
+        "loss.class_weights",
+        "remove it; to favor a rare class, set `decision.threshold=f1`, or train a model with gradients",
+    ),
     ("loss", "remove it; `model.loss` is the loss, and `decision.threshold` can favor a rare class"),
     ("adversarial", "remove it, or train a model with word vectors, such as `textcnn`"),
     ("freeze", "remove it; all weights are trained"),
