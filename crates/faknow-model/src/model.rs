@@ -7,6 +7,7 @@ use faknow_data::text::PADDING;
 use tch::Tensor;
 
 use crate::Result;
+use crate::encoder::Encoder;
 
 /// A model: maps a batch to class logits.
 ///
@@ -88,6 +89,11 @@ pub trait Model: Send {
 
     /// Returns the weights of n-grams if the logits are their weighted sums, which makes explanations exact. Default: `None`.
     fn ngram_weights(&self) -> Option<NGramWeights<'_>> {
+        None
+    }
+
+    /// Returns the pretrained encoder through which the model reads texts, as trained, with its adapters. Default: `None`.
+    fn text_encoder(&self) -> Option<&Encoder> {
         None
     }
 }
@@ -190,6 +196,10 @@ impl<M: Model + ?Sized> Model for Box<M> {
 
     fn ngram_weights(&self) -> Option<NGramWeights<'_>> {
         (**self).ngram_weights()
+    }
+
+    fn text_encoder(&self) -> Option<&Encoder> {
+        (**self).text_encoder()
     }
 }
 

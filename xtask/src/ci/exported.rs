@@ -54,9 +54,13 @@ pub fn check(workspace: &mut Workspace) -> Result<Summary> {
     count("C++", in_cpp(&faknow, &document, &libtorch, &tokens));
     match python_with_torch(&workspace.sh) {
         Some(python) => {
-            let (exported, weights) = document
-                .split_once("\n## Weights in Python\n")
-                .context("docs/export.md has no heading `## Weights in Python`")?;
+            let part = |heading: &str| {
+                document
+                    .split_once(heading)
+                    .with_context(|| format!("docs/export.md has no heading `{heading}`"))
+            };
+            let exported = part("\n## The linear model\n")?.0;
+            let weights = part("\n## Weights in Python\n")?.1;
             count("Python, TorchScript", in_python(&faknow, &python, exported, PRINT_SCORES));
             count("Python, weights", in_python(&faknow, &python, weights, PRINT_CALIBRATED));
         }

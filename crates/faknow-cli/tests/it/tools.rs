@@ -146,3 +146,11 @@ fn reports_invalid_options() {
     std::fs::create_dir(sandbox.path("empty")).unwrap();
     sandbox.check_error(&["summary", "empty"], &["empty", "not a run directory"]);
 }
+
+#[test]
+fn export_of_an_encoder_needs_a_model_with_one() {
+    let sandbox = Sandbox::trained();
+    let args = ["export", "run", "--encoder", "merged"];
+    sandbox.check_error(&args, &["`model.name`", "pretrained encoder (`text.encoder`)", "got `textcnn`"]);
+    assert!(!sandbox.path("merged").exists());
+}

@@ -160,6 +160,16 @@ impl NGramEncoder {
         self.ngrams.len()
     }
 
+    /// Returns the maximum number of tokens of an n-gram.
+    pub fn max_n(&self) -> usize {
+        self.max_n
+    }
+
+    /// Returns the inverse document frequency of each feature.
+    pub fn idf(&self) -> &[f64] {
+        &self.idf
+    }
+
     /// Returns whether a token is a feature by itself.
     pub fn is_known(&self, token: u32) -> bool {
         self.unigram(token) != NONE

@@ -299,6 +299,10 @@ impl Model for EncoderClassifier {
     fn as_embedding_model(&self) -> Option<&dyn EmbeddingModel> {
         Some(self)
     }
+
+    fn text_encoder(&self) -> Option<&Encoder> {
+        self.reads_subwords.then_some(&self.encoder)
+    }
 }
 
 impl EmbeddingModel for EncoderClassifier {

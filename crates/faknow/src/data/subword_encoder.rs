@@ -89,6 +89,24 @@ impl SubwordEncoder {
         Ok(())
     }
 
+    /// Writes configuration, tokenizer, and the weights by `save_weights`, into the directory `dir`.
+    ///
+    /// # Errors
+    /// The directory already contains a model, or a file cannot be written.
+    pub(crate) fn save_to(&self, dir: &Path, save_weights: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        if dir.join(CONFIG).exists() {
+            return Err(Error::io(
+                dir,
+                io::Error::other("the directory already contains a model; choose another one"),
+            ));
+        }
+        fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
+        self.tokenizer.save(dir)?;
+        save_weights(&dir.join("model.safetensors"))?;
+        let (from, to) = (self.dir.join(CONFIG), dir.join(CONFIG));
+        link_or_copy(&from, &to, false).map_err(|error| Error::io(&to, error))
+    }
+
     /// Returns the names of the weights in a run directory, relative to it.
     pub(crate) fn saved_weights(run: &Path) -> Result<Vec<String>> {
         let dir = run.join(ENCODER);

@@ -1,4 +1,4 @@
-//! Export of text detectors to TorchScript.
+//! Export of text detectors to TorchScript, or to a table of weights if they are linear.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,19 +24,23 @@ const MANIFEST: &str = "export.json";
 pub struct ExportManifest {
     /// Version of faknow that exported the detector.
     pub faknow: String,
-    /// Version of libtorch that traced the program, which is the oldest that can run it.
-    pub libtorch: String,
+    /// Version of libtorch that traced the program, which is the oldest that can run it; none for a table of weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub libtorch: Option<String>,
     /// Name of the model.
     pub model: String,
     /// The classes, in the order of the scores.
     pub classes: Vec<String>,
     /// Input of the program: token ids i64 `[n, len]`, which are line numbers of `vocab.txt` from 0; shorter texts are padded
-    /// with 0 at the end.
+    /// with 0 at the end. Of a table of weights: the values of the n-grams.
     pub input: String,
-    /// Output of the program: class scores f64 `[n, n_classes]`, after temperature scaling.
+    /// Output of the program: class scores f64 `[n, n_classes]`, after temperature scaling. Of a table of weights: their formula.
     pub output: String,
     /// Temperature, which the program applies, and threshold, which it does not.
     pub decision: Decision,
+    /// Bias of each class, for a table of weights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bias: Vec<f64>,
 }
 
 impl Detector {
@@ -44,12 +48,19 @@ impl Detector {
     /// class scores), `export.json` ([`ExportManifest`]), and `vocab.txt`, `tokenizer.json` and `classes.json` as in a run
     /// directory. Tokenization is not part of the program; see [`tokenize`](Self::tokenize).
     ///
+    /// A linear model of n-grams has a table instead of a program, `weights.tsv`: a line per n-gram with its tokens, separated by
+    /// spaces, its inverse document frequency, and its weight for each class. Fields are separated by tabs and never quoted.
+    ///
     /// # Errors
     /// The detector takes trees as input, its model takes more than words as input or depends on padding, a file cannot be
     /// written, or tracing fails.
     pub fn export(&self, dir: &Path) -> Result<ExportManifest> {
         if self.encoders().subwords.is_none() {
             self.word_encoder()?;
+        }
+        if let Some(manifest) = self.export_linear(dir)? {
+            write_json(&dir.join(MANIFEST), &manifest)?;
+            return Ok(manifest);
         }
         let model = self.exportable_model()?;
         fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
@@ -62,12 +73,13 @@ impl Detector {
         self.save_inputs_to(dir)?;
         let manifest = ExportManifest {
             faknow: env!("CARGO_PKG_VERSION").to_owned(),
-            libtorch: LIBTORCH.to_owned(),
+            libtorch: Some(LIBTORCH.to_owned()),
             model: self.config().model.name.clone(),
             classes: self.classes().to_vec(),
             input: "token ids i64 [n, len], padded with 0".to_owned(),
             output: "class scores f64 [n, n_classes]".to_owned(),
             decision: self.decision(),
+            bias: Vec::new(),
         };
         write_json(&dir.join(MANIFEST), &manifest)?;
         Ok(manifest)

@@ -5,6 +5,8 @@ pub(crate) mod domains;
 pub(crate) mod evaluation;
 pub(crate) mod explanation;
 mod export;
+mod export_encoder;
+mod export_linear;
 pub(crate) mod files;
 pub(crate) mod ngram_explanation;
 mod predicting;

@@ -189,3 +189,44 @@ fn trials_of_a_search_have_the_training_defaults_of_their_tuning() {
         assert_eq!(config.trainer.epochs, 1);
     }
 }
+
+#[test]
+fn an_exported_encoder_has_the_adapters_and_computes_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let encoder = format!("text.encoder={}", tiny_encoder(dir.path()).display());
+    for (tuning, name) in [("lora", "lora"), ("full", "full"), ("frozen", "frozen")] {
+        let settings =
+            [&encoder, &format!("model.tuning={tuning}"), "optimizer.lr=0.05", "decision.temperature=false"];
+        let trained = run(&config(dir.path(), &settings), &dir.path().join(name));
+        let out = dir.path().join(format!("{name}-exported"));
+        let detector = Detector::load(&trained, Device::Cpu).unwrap();
+        detector.export_encoder(&out).unwrap();
+        for file in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+            assert!(out.join(file).exists(), "{tuning}: {file}");
+        }
+        assert!(detector.export_encoder(&out).unwrap_err().to_string().contains("already contains a model"));
+        // With the classifier of the run and without training, the scores follow from the features.
+        let weights = trained.join("checkpoints/best/model.safetensors");
+        let settings = [
+            format!("text.encoder={}", out.display()),
+            format!("model.weights={}", weights.display()),
+            "model.tuning=frozen".to_owned(),
+            "optimizer={ name = 'sgd', lr = 0 }".to_owned(),
+            "decision.temperature=false".to_owned(),
+        ];
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let again = run(&config(dir.path(), &settings), &dir.path().join(format!("{name}-again")));
+        for (score, expected) in scores(&again).iter().zip(scores(&trained)) {
+            assert!((score - expected).abs() < 1e-6, "{tuning}: {score}, {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_detector_without_pretrained_encoder_has_none_to_export() {
+    let dir = tempfile::tempdir().unwrap();
+    let trained = run(&config(dir.path(), &["trainer.epochs=1"]), &dir.path().join("run"));
+    let detector = Detector::load(&trained, Device::Cpu).unwrap();
+    let error = detector.export_encoder(&dir.path().join("none")).unwrap_err().to_string();
+    assert!(error.contains("pretrained encoder (`text.encoder`)"), "{error}");
+}
