@@ -12,7 +12,7 @@ pub(crate) struct ColumnOptions {
     /// Field of the comments on the text, for models of emotions computed from lexicons
     #[arg(long, value_name = "COLUMN", help_heading = "Records")]
     comments: Option<String>,
-    /// Fields of numeric features by name: NAME=COLUMN, or COLUMN if it has the name of the feature
+    /// Numeric features: NAME=COLUMN, or COLUMN if it has the name of the feature
     #[arg(long, value_name = "NAME=COLUMN,…", value_delimiter = ',', help_heading = "Records")]
     features: Vec<String>,
 }

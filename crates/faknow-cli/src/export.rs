@@ -16,7 +16,7 @@ use crate::console::print;
   faknow export runs/lora --encoder merged             # for `faknow train encoder --encoder merged`")]
 #[command(
     after_help = "Writes model.pt (from token ids to class scores, including the temperature), export.json (inputs and outputs),
-vocab.txt, tokenizer.json and classes.json. `faknow tokens` tokenizes texts for the exported model. For the model linear,
+vocab.txt, tokenizer.json and classes.json. `faknow tokens` tokenizes texts for the exported model. For linear models,
 weights.tsv (n-grams with idf and weights) takes the place of model.pt. With --encoder, writes config.json,
 model.safetensors (with LoRA adapters merged), tokenizer.json and tokenizer_config.json in the format of Hugging Face."
 )]
