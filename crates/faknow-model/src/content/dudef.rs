@@ -106,7 +106,7 @@ impl Dudef {
     }
 
     /// Returns the mean output of the GRU per post, `[n, 2 hidden_size]`.
-    fn encode(&self, TokenVectors { vectors, mask }: &TokenVectors, mode: Mode) -> Result<Tensor> {
+    fn encode(&self, TokenVectors { vectors, mask, .. }: &TokenVectors, mode: Mode) -> Result<Tensor> {
         if self.faithful {
             // Transposed, the posts of the batch are the steps of the sequences.
             let states = self.gru.forward(&vectors.f_transpose(0, 1)?, None, mode)?;
@@ -146,11 +146,12 @@ impl Model for Dudef {
 
     fn embedding_model_of<'a>(&'a self, batch: &'a FieldBatch) -> Option<Box<dyn EmbeddingModel + 'a>> {
         let logits = |tokens: TokenVectors, batch: &FieldBatch| {
-            let TokenVectors { vectors, mask } = &tokens;
+            let TokenVectors { vectors, mask, .. } = &tokens;
             // In the faithful mode, the posts of a batch are not independent.
             let n_rows = if self.faithful { 1 } else { vectors.size()[0] };
             let rows = vectors.f_split(n_rows, 0)?.into_iter().zip(mask.f_split(n_rows, 0)?);
-            let texts = rows.map(|(vectors, mask)| self.encode(&TokenVectors { vectors, mask }, Mode::Eval));
+            let texts =
+                rows.map(|(vectors, mask)| self.encode(&TokenVectors::new(vectors, mask), Mode::Eval));
             self.logits(&Tensor::f_cat(&texts.collect::<Result<Vec<_>>>()?, 0)?, batch)
         };
         Some(Box::new(OneText::new(&self.text, batch, logits)))

@@ -7,7 +7,7 @@ use faknow_data::FieldBatch;
 use tch::nn::Path;
 
 use super::text_layer::TextLayer;
-use super::{EntityBranch, EntityConfig, TextSource, TokenVectors};
+use super::{EntityBranch, EntityConfig, TextSource};
 use crate::{EmbeddingModel, Mode, Model, Output, Result};
 
 /// Any text model, trained with ENDEF. It reads the further text [`Endef::ENTITIES`] in training only.
@@ -54,8 +54,8 @@ impl Model for Endef {
         if !mode.is_train() {
             return Ok(base);
         }
-        let TokenVectors { vectors, mask } = self.text.forward(batch, Some(Self::ENTITIES), mode)?;
-        let entities = self.branch.logits(&vectors, &mask, mode)?;
+        let tokens = self.text.forward(batch, Some(Self::ENTITIES), mode)?;
+        let entities = self.branch.logits(&tokens, mode)?;
         let logits = self.branch.combine(&base.logits, &entities)?;
         let loss = batch.labels.as_ref().map(|labels| self.branch.loss(&logits, &entities, labels));
         Ok(Output { loss: loss.transpose()?, logits })

@@ -5,7 +5,7 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use super::text_layer::TextSettings;
-use super::{check, class_logits, n_outputs};
+use super::{TokenVectors, check, class_logits, n_outputs};
 use crate::layers::{ConvolutionShape, Mlp, TextExpertSizes, TextExperts};
 use crate::{Error, Loss, Mode, Result, loss};
 
@@ -60,6 +60,7 @@ impl EntityConfig {
             embedding_dropout: self.embedding_dropout,
             freeze_embedding: self.freeze_embedding,
             train_encoder: false,
+            faithful: self.faithful,
         }
     }
 
@@ -117,13 +118,12 @@ impl EntityBranch {
         })
     }
 
-    /// Returns the logits `[n, n_classes]` of the token vectors `[n, len, size]` of entities, whose tokens `mask` bool `[n, len]`
-    /// marks.
+    /// Returns the logits `[n, n_classes]` of the tokens of entities.
     ///
     /// # Errors
     /// The shapes do not fit.
-    pub fn logits(&self, vectors: &Tensor, mask: &Tensor, mode: Mode) -> Result<Tensor> {
-        let features = self.convolutions.forward(vectors, Some(mask).filter(|_| !self.config.faithful))?;
+    pub fn logits(&self, tokens: &TokenVectors, mode: Mode) -> Result<Tensor> {
+        let features = tokens.features(&self.convolutions, self.config.faithful)?;
         class_logits(self.classifier.forward(&features.f_squeeze_dim(1)?, mode)?)
     }
 

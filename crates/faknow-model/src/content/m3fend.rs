@@ -82,6 +82,7 @@ impl M3fendConfig {
             embedding_dropout: self.embedding_dropout,
             freeze_embedding: self.freeze_embedding,
             train_encoder: self.train_encoder,
+            faithful: self.faithful,
         }
     }
 
@@ -155,7 +156,6 @@ impl M3fend {
     }
 
     fn views(&self, tokens: TokenVectors, batch: &FieldBatch) -> Result<Views> {
-        let TokenVectors { vectors, mask } = tokens;
         let features = |names: &[(String, i64)]| -> Result<Option<Tensor>> {
             let feature = |(name, size): &(String, i64)| {
                 let feature = batch.feature(name)?;
@@ -166,13 +166,13 @@ impl M3fend {
                         got: format!("shape {:?}", feature.size()),
                     });
                 }
-                Ok(feature.f_to_kind(vectors.kind())?)
+                Ok(feature.f_to_kind(tokens.vectors.kind())?)
             };
             let parts: Vec<Tensor> = names.iter().map(feature).collect::<Result<_>>()?;
             Ok(if parts.is_empty() { None } else { Some(Tensor::f_cat(&parts, 1)?) })
         };
         let (emotion, style) = (features(&self.emotion)?, features(&self.style)?);
-        Ok(Views { emotion, style, domains: batch.domains()?.shallow_clone(), vectors, mask })
+        Ok(Views { emotion, style, domains: batch.domains()?.shallow_clone(), tokens })
     }
 
     /// Returns the posts of a batch as the memory describes them, without noise.

@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 
 use super::domain_memory::DomainMemory;
 use super::m3fend::M3fendConfig;
-use super::{class_logits, n_outputs};
+use super::{TokenVectors, class_logits, n_outputs};
 use crate::layers::{
     ConvolutionShape, DomainEmbedding, Linear, MaskAttention, Mlp, TextExpertSizes, TextExperts,
 };
@@ -32,10 +32,8 @@ pub struct M3fendSizes {
 /// The views of the posts of a batch.
 #[derive(Debug)]
 pub struct Views {
-    /// Token vectors `[n, len, size]`.
-    pub vectors: Tensor,
-    /// Which of them are tokens rather than padding, bool `[n, len]`.
-    pub mask: Tensor,
+    /// The tokens of the texts.
+    pub tokens: TokenVectors,
     /// Emotion features `[n, n_features]`, if there are any.
     pub emotion: Option<Tensor>,
     /// Style features `[n, n_features]`, if there are any.
@@ -151,7 +149,7 @@ impl M3fendHead {
     /// # Errors
     /// The shapes do not fit.
     pub fn describe(&self, views: &Views) -> Result<Tensor> {
-        let text = self.attention.forward(&views.vectors, &views.mask)?;
+        let text = self.attention.forward(&views.tokens.vectors, &views.tokens.mask)?;
         let features = [views.emotion.as_ref(), views.style.as_ref()];
         let parts: Vec<&Tensor> = std::iter::once(&text).chain(features.into_iter().flatten()).collect();
         let posts = Tensor::f_cat(&parts, 1)?;
@@ -161,8 +159,7 @@ impl M3fendHead {
 
     /// Returns the features of all experts, `[n, n_experts, n_features]`.
     fn experts(&self, views: &Views, mode: Mode) -> Result<Tensor> {
-        let mask = Some(&views.mask).filter(|_| !self.faithful);
-        let mut features = vec![self.semantic.forward(&views.vectors, mask)?];
+        let mut features = vec![views.tokens.features(&self.semantic, self.faithful)?];
         for (view, input, experts) in
             [("emotion", &views.emotion, &self.emotion), ("style", &views.style, &self.style)]
         {

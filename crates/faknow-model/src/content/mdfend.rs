@@ -68,6 +68,7 @@ impl MdfendConfig {
             embedding_dropout: self.embedding_dropout,
             freeze_embedding: self.freeze_embedding,
             train_encoder: self.train_encoder,
+            faithful: self.faithful,
         }
     }
 
@@ -106,7 +107,7 @@ impl Mdfend {
     }
 
     fn logits(&self, tokens: &TokenVectors, batch: &FieldBatch, mode: Mode) -> Result<Tensor> {
-        self.head.logits(&tokens.vectors, &tokens.mask, batch.domains()?, mode)
+        self.head.logits(tokens, batch.domains()?, mode)
     }
 }
 
@@ -174,17 +175,16 @@ impl MdfendHead {
         })
     }
 
-    /// Returns the logits `[n, n_classes]` of token vectors `[n, len, size]`, whose tokens `mask` bool `[n, len]` marks, and of
-    /// domains i64 `[n]`, -1 for unknown ones.
+    /// Returns the logits `[n, n_classes]` of texts and of their domains i64 `[n]`, -1 for unknown ones.
     ///
     /// # Errors
     /// The shapes do not fit; a domain is not below the number of domains.
-    pub fn logits(&self, vectors: &Tensor, mask: &Tensor, domains: &Tensor, mode: Mode) -> Result<Tensor> {
-        let text = self.attention.forward(vectors, mask)?; // [n, size]
+    pub fn logits(&self, tokens: &TokenVectors, domains: &Tensor, mode: Mode) -> Result<Tensor> {
+        let text = self.attention.forward(&tokens.vectors, &tokens.mask)?; // [n, size]
         let [first, second] = &self.gate;
         let gate = first.forward(&Tensor::f_cat(&[self.domains.forward(domains)?, text], 1)?)?.f_relu()?;
         let gate = second.forward(&gate)?.f_softmax(1, None::<Kind>)?.f_unsqueeze(1)?; // [n, 1, n_experts]
-        let features = self.experts.forward(vectors, Some(mask).filter(|_| !self.faithful))?;
+        let features = tokens.features(&self.experts, self.faithful)?;
         let mixed = gate.f_matmul(&features)?.f_squeeze_dim(1)?; // [n, n_features]
         class_logits(self.classifier.forward(&mixed, mode)?)
     }

@@ -6,7 +6,7 @@ use tch::nn::{Path, VarStore};
 use tch::{Kind, Tensor};
 
 use crate::encoder::{Encoder, PretrainedEncoder};
-use crate::layers::Embedding;
+use crate::layers::{DistinctWords, Embedding, TextExperts};
 use crate::{Mode, Result};
 
 /// Where the token vectors of a model come from.
@@ -46,6 +46,24 @@ pub struct TokenVectors {
     pub vectors: Tensor,
     /// Which of them are tokens rather than padding, bool `[n, len]`.
     pub mask: Tensor,
+    /// The words that they are the vectors of, if this is known.
+    pub(super) words: Option<DistinctWords>,
+}
+
+impl TokenVectors {
+    /// Creates token vectors `[n, len, size]`, of which `mask`, bool `[n, len]`, marks the tokens.
+    pub fn new(vectors: Tensor, mask: Tensor) -> Self {
+        Self { vectors, mask, words: None }
+    }
+
+    /// Returns the features of these experts, `[n, n_experts, n_features]`. If `faithful`, padding is read as tokens.
+    pub(super) fn features(&self, experts: &TextExperts, faithful: bool) -> Result<Tensor> {
+        match &self.words {
+            _ if faithful => experts.forward(&self.vectors, None),
+            Some(words) => experts.forward_words(words),
+            None => experts.forward(&self.vectors, Some(&self.mask)),
+        }
+    }
 }
 
 impl TextInput {
@@ -86,17 +104,13 @@ impl TextInput {
     /// The batch does not have the texts as words or subwords, or an id is out of range.
     pub fn forward(&self, batch: &FieldBatch, text: Option<&str>, mode: Mode) -> Result<TokenVectors> {
         let further = text.map(|name| batch.text(name)).transpose()?;
-        let words = || match further {
-            Some(text) => text.words(),
-            None => batch.words(),
-        };
         let subwords = || match further {
             Some(text) => text.subwords(),
             None => batch.subwords(),
         };
         let encoded = further.map_or(batch.encoded.as_ref(), |text| text.encoded.as_ref());
         match (self, encoded) {
-            (Self::Words(embedding), _) => of_words(embedding, words()?),
+            (Self::Words(embedding), _) => of_words(embedding, words(batch, text)?),
             (Self::Frozen(_), Some(encoded)) => of_encoded(encoded),
             (Self::Frozen(encoder), None) => tch::no_grad(|| of_subwords(encoder, subwords()?, Mode::Eval)),
             (Self::Trained(encoder), _) => of_subwords(encoder, subwords()?, mode),
@@ -130,7 +144,7 @@ impl TextInput {
                 states.f_constant_pad_nd([0, 0, 0, len - n_tokens])?
             }
         };
-        Ok(TokenVectors { vectors, mask: mask.f_expand([n, len], false)? })
+        Ok(TokenVectors::new(vectors, mask.f_expand([n, len], false)?))
     }
 
     /// Returns which columns of the texts of a batch are tokens, bool `[n, len]`.
@@ -153,14 +167,22 @@ impl TextInput {
     }
 }
 
+/// Returns the words of the texts of a batch or, if `text` is given, of its further texts of this name.
+pub(super) fn words<'a>(batch: &'a FieldBatch, text: Option<&str>) -> Result<&'a Words> {
+    Ok(match text {
+        Some(name) => batch.text(name)?.words()?,
+        None => batch.words()?,
+    })
+}
+
 fn of_words(embedding: &Embedding, words: &Words) -> Result<TokenVectors> {
-    Ok(TokenVectors { vectors: embedding.forward(&words.ids)?, mask: words.mask()? })
+    Ok(TokenVectors::new(embedding.forward(&words.ids)?, words.mask()?))
 }
 
 fn of_encoded(encoded: &Encoded) -> Result<TokenVectors> {
-    Ok(TokenVectors { vectors: encoded.vectors.shallow_clone(), mask: encoded.mask()? })
+    Ok(TokenVectors::new(encoded.vectors.shallow_clone(), encoded.mask()?))
 }
 
 fn of_subwords(encoder: &Encoder, subwords: &Subwords, mode: Mode) -> Result<TokenVectors> {
-    Ok(TokenVectors { vectors: encoder.forward(subwords, mode)?, mask: subwords.mask()? })
+    Ok(TokenVectors::new(encoder.forward(subwords, mode)?, subwords.mask()?))
 }

@@ -3,8 +3,9 @@
 use faknow_data::FieldBatch;
 use tch::nn::Path;
 
+use super::text_input::words;
 use super::{TextInput, TextSource, TokenVectors};
-use crate::layers::dropout;
+use crate::layers::{DistinctWords, dropout};
 use crate::{Error, Mode, Result};
 
 /// Settings of a [`TextLayer`], from the config of its model.
@@ -14,6 +15,8 @@ pub(super) struct TextSettings {
     pub(super) embedding_dropout: f64,
     pub(super) freeze_embedding: bool,
     pub(super) train_encoder: bool,
+    /// Whether padding has the vector of its id, rather than zeros.
+    pub(super) faithful: bool,
 }
 
 /// Token vectors of a text; those of words have dropout.
@@ -21,6 +24,7 @@ pub(super) struct TextSettings {
 pub(super) struct TextLayer {
     input: TextInput,
     dropout: f64,
+    faithful: bool,
 }
 
 impl TextLayer {
@@ -31,7 +35,7 @@ impl TextLayer {
         source: &TextSource<'_>,
         settings: TextSettings,
     ) -> Result<Self> {
-        let TextSettings { model, embedding_dropout, freeze_embedding, train_encoder } = settings;
+        let TextSettings { model, embedding_dropout, freeze_embedding, train_encoder, faithful } = settings;
         let invalid = |name, expected: &str, got: String| {
             Err(Error::Config { model, name, expected: expected.into(), got })
         };
@@ -45,7 +49,7 @@ impl TextLayer {
             TextSource::Encoder(_) => (encoder, train_encoder, 0.0),
             _ => (words, !freeze_embedding, embedding_dropout),
         };
-        Ok(Self { input: TextInput::new(&(path / name), source, is_trainable)?, dropout })
+        Ok(Self { input: TextInput::new(&(path / name), source, is_trainable)?, dropout, faithful })
     }
 
     /// Returns the layer without dropout.
@@ -60,7 +64,16 @@ impl TextLayer {
 
     /// Returns the token vectors of the texts of a batch, or of its further texts of this name.
     pub(super) fn forward(&self, batch: &FieldBatch, text: Option<&str>, mode: Mode) -> Result<TokenVectors> {
-        let TokenVectors { vectors, mask } = self.input.forward(batch, text, mode)?;
-        Ok(TokenVectors { vectors: dropout(&vectors, self.dropout, mode)?, mask })
+        match &self.input {
+            TextInput::Words(embedding) if !self.faithful && DistinctWords::are_supported(embedding) => {
+                let texts = words(batch, text)?;
+                let words = DistinctWords::new(embedding, &texts.ids, &texts.lengths, self.dropout, mode)?;
+                Ok(TokenVectors { vectors: words.of_tokens()?, mask: texts.mask()?, words: Some(words) })
+            }
+            input => {
+                let TokenVectors { vectors, mask, .. } = input.forward(batch, text, mode)?;
+                Ok(TokenVectors::new(dropout(&vectors, self.dropout, mode)?, mask))
+            }
+        }
     }
 }

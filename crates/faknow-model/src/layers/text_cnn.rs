@@ -123,28 +123,15 @@ impl TextCnnLayer {
         self.check_length(ids.size()[1])?;
         let tokens = DistinctTokens::new(ids)?;
         let blocks = self.blocks();
-        if let Some(products) = self.cached_products(embedding, &tokens)? {
-            return self
-                .features(&windows::find_max_windows(&products, &tokens.indexed_by_id()?, &blocks)?.sums);
-        }
-        let products = self.products(&embedding.forward_distinct(&tokens.distinct)?)?;
-        let max_windows = windows::find_max_windows(&products, &tokens, &blocks)?;
-        if !products.requires_grad() {
-            return self.features(&max_windows.sums);
-        }
-        // Only the maximal windows have a gradient: their sums are computed again by libtorch, for autograd.
-        let n = ids.size()[0];
-        let indices = max_windows.product_indices(&tokens, &blocks, products.size()[1] as usize)?;
-        let summands = products.f_view(-1)?.f_index_select(0, &indices)?;
-        let mut start = 0;
-        let features = self.convolutions.iter().map(|c| {
-            let n_filters = c.bias.size()[0];
-            let size = c.kernel_size * n * n_filters;
-            let sums = summands.f_narrow(0, start, size)?.f_view([c.kernel_size, n, n_filters])?;
-            start += size;
-            let sums = sums.f_sum_dim_intlist(0, false, None)?;
-            self.activation.apply(sums.f_add(&c.bias)?)
-        });
+        let sums = match self.cached_products(embedding, &tokens)? {
+            Some(products) => windows::max_over_time(&products, &tokens.indexed_by_id()?, &blocks)?,
+            None => {
+                let products = self.products(&embedding.forward_distinct(&tokens.distinct)?)?;
+                windows::max_over_time(&products, &tokens, &blocks)?
+            }
+        };
+        let features = self.convolutions.iter().zip(sums);
+        let features = features.map(|(c, sums)| self.activation.apply(sums.f_add(&c.bias)?));
         Ok(Tensor::f_cat(&features.collect::<Result<Vec<_>>>()?, 1)?)
     }
 
@@ -173,12 +160,6 @@ impl TextCnnLayer {
         let n_columns: usize = self.blocks().iter().map(|block| block.kernel_size * block.n_filters).sum();
         let shape = [embedding.n_words() as usize, n_columns];
         self.cache.get(&weights, shape, tokens.distinct.numel(), || self.products(vectors))
-    }
-
-    /// Adds the biases to the maximal sums `[n, n_filters * n_kernel_sizes]` and applies the activation.
-    fn features(&self, sums: &Tensor) -> Result<Tensor> {
-        let biases: Vec<&Tensor> = self.convolutions.iter().map(|c| &c.bias).collect();
-        self.activation.apply(sums.f_add(&Tensor::f_cat(&biases, 0)?)?)
     }
 
     fn blocks(&self) -> Vec<Block> {

@@ -1,7 +1,8 @@
 //! MDFEND, ENDEF and M3FEND: golden cases, on the output of the BERT in each case.
 
 use faknow_model::content::{
-    EntityBranch, EntityConfig, M3fendConfig, M3fendHead, M3fendSizes, MdfendConfig, MdfendHead, Views,
+    EntityBranch, EntityConfig, M3fendConfig, M3fendHead, M3fendSizes, MdfendConfig, MdfendHead,
+    TokenVectors, Views,
 };
 use faknow_model::{Loss, Output, loss};
 use serde_json::Value;
@@ -24,11 +25,11 @@ fn kind(vars: &VarStore) -> Kind {
     vars.root().kind()
 }
 
-/// Returns token vectors and mask of a text: the output of the frozen BERT, whose weights are not those of the model.
-fn encode(case: &Value, inputs: &Tensors, prefix: &str, text: [&str; 2], kind: Kind) -> (Tensor, Tensor) {
+/// Returns the tokens of a text: the output of the frozen BERT, whose weights are not those of the model.
+fn encode(case: &Value, inputs: &Tensors, prefix: &str, text: [&str; 2], kind: Kind) -> TokenVectors {
     let (ids, mask) = (&inputs[text[0]], &inputs[text[1]]);
     let vectors = last_hidden_state(inputs, prefix, &case["config"]["bert"], ids, mask, kind);
-    (vectors, mask.to_kind(Kind::Bool))
+    TokenVectors::new(vectors, mask.to_kind(Kind::Bool))
 }
 
 /// Returns whether a parameter belongs to a frozen BERT.
@@ -66,8 +67,8 @@ pub(crate) fn mdfend(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output 
     let (size, n_domains) = (int(&config["bert"], "hidden_size"), int(config, "domain_num") as usize);
     let model = MdfendHead::new(&vars.root(), &mdfend_config(config), size, n_domains, 2).unwrap();
     load_without_bert(vars, inputs);
-    let (vectors, mask) = encode(case, inputs, "param.bert.", ["in.token_id", "in.mask"], kind(vars));
-    let logits = model.logits(&vectors, &mask, &inputs["in.domain"], mode(case)).unwrap();
+    let tokens = encode(case, inputs, "param.bert.", ["in.token_id", "in.mask"], kind(vars));
+    let logits = model.logits(&tokens, &inputs["in.domain"], mode(case)).unwrap();
     let total = loss::cross_entropy(&logits, &inputs["in.label"]).unwrap();
     probability(&logits, total)
 }
@@ -95,10 +96,10 @@ pub(crate) fn endef(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
     let entities = EntityBranch::new(&vars.root(), &entity_config, size, 2).unwrap();
     load_without_bert(vars, inputs);
     let kind = kind(vars);
-    let (vectors, mask) = encode(case, inputs, "param.base_model.bert.", ["in.token_id", "in.mask"], kind);
-    let base = base.logits(&vectors, &mask, &inputs["in.domain"], mode(case)).unwrap();
-    let (vectors, mask) = encode(case, inputs, "param.bert.", ["in.entity", "in.entity_mask"], kind);
-    let entity_logits = entities.logits(&vectors, &mask, mode(case)).unwrap();
+    let tokens = encode(case, inputs, "param.base_model.bert.", ["in.token_id", "in.mask"], kind);
+    let base = base.logits(&tokens, &inputs["in.domain"], mode(case)).unwrap();
+    let tokens = encode(case, inputs, "param.bert.", ["in.entity", "in.entity_mask"], kind);
+    let entity_logits = entities.logits(&tokens, mode(case)).unwrap();
     let combined = entities.combine(&base, &entity_logits).unwrap();
     let total = entities.loss(&combined, &entity_logits, &inputs["in.label"]).unwrap().total;
     let tolerance = case["tolerance"][if kind == Kind::Float { "f32" } else { "out" }].as_f64().unwrap();
@@ -151,9 +152,9 @@ pub(crate) fn m3fend(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output 
     ];
     let all = inputs.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).chain(given);
     load_without_bert(vars, &all.collect());
-    let (vectors, mask) = encode(case, inputs, "param.bert.", ["in.content", "in.content_masks"], kind);
+    let tokens = encode(case, inputs, "param.bert.", ["in.content", "in.content_masks"], kind);
     let domains = inputs["in.category"].shallow_clone();
-    let views = Views { vectors, mask, emotion: Some(emotion), style: Some(style), domains };
+    let views = Views { tokens, emotion: Some(emotion), style: Some(style), domains };
     let logits = model.logits(&views, mode(case)).unwrap();
     let total = loss::cross_entropy(&logits, &inputs["in.label"]).unwrap();
     let output = probability(&logits, total);
