@@ -1,6 +1,5 @@
 //! Ranking metrics: ROC and precision-recall curves, and the areas under them.
 
-use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::classwise::weighted_mean;
@@ -262,7 +261,7 @@ fn totals(samples: &[(f64, bool)]) -> (u64, u64) {
 }
 
 fn sort(mut samples: Vec<(f64, bool)>) -> Vec<(f64, bool)> {
-    samples.par_sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+    samples.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     samples
 }
 

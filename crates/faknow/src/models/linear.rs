@@ -1,7 +1,8 @@
 //! The specification of the linear classifier of n-grams.
 
+use faknow_callbacks::Interval;
 use faknow_model::{LinearClassifier, LinearConfig, Result};
-use faknow_trainer::{DualCoordinateDescent, OptimizerConfig};
+use faknow_trainer::{CheckpointPolicy, DualCoordinateDescent, OptimizerConfig};
 use tch::nn::Path;
 
 use super::{BoxedModel, BoxedStep, Fields, Hyperparameter, ModelSpec, NGramField, Shape, TrainingDefaults};
@@ -61,6 +62,8 @@ impl ModelSpec for LinearSpec {
             trainer: TrainerConfig { epochs: 10, restore_best: false, ..TrainerConfig::default() },
             early_stopping: EarlyStoppingConfig { enabled: false, ..EarlyStoppingConfig::default() },
             text: TextConfig { max_length: 100_000, ..TextConfig::default() },
+            // An epoch takes milliseconds, writing a checkpoint several times as long.
+            checkpoint: CheckpointPolicy { every: Interval::seconds(10.0), ..CheckpointPolicy::default() },
             ..TrainingDefaults::default()
         }
     }

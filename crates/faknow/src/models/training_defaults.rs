@@ -1,7 +1,7 @@
 //! The training settings of a model's authors.
 
-use faknow_trainer::OptimizerConfig;
 use faknow_trainer::schedule::ScheduleConfig;
+use faknow_trainer::{CheckpointPolicy, OptimizerConfig};
 use serde::Serialize;
 use toml::{Table, Value};
 
@@ -22,6 +22,8 @@ pub struct TrainingDefaults {
     pub early_stopping: EarlyStoppingConfig,
     /// Tokenization; each setting applies if a config does not set it.
     pub text: TextConfig,
+    /// Checkpoints; each setting applies if a config does not set it.
+    pub checkpoint: CheckpointPolicy,
 }
 
 impl TrainingDefaults {
@@ -40,6 +42,7 @@ impl TrainingDefaults {
             ("trainer", to_table(&self.trainer), to_table(&default.trainer)),
             ("early_stopping", to_table(&self.early_stopping), to_table(&default.early_stopping)),
             ("text", to_table(&self.text), to_table(&default.text)),
+            ("checkpoint", to_table(&self.checkpoint), to_table(&default.checkpoint)),
         ] {
             let changed = difference(settings, &default, &[]);
             if !changed.is_empty() {
