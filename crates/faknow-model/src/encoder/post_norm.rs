@@ -105,11 +105,10 @@ impl PostNormLayer {
         mode: Mode,
         attend: impl Fn([&Tensor; 3]) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let (query, key, value) =
-            (self.query.forward(x, mode)?, self.key.forward(x, mode)?, self.value.forward(x, mode)?);
-        let attention = self.attention_output.forward(&attend([&query, &key, &value])?, mode)?;
+        let qkv = Projection::forward_all(&[&self.query, &self.key, &self.value], x, mode)?;
+        let attention = self.attention_output.forward(&attend([&qkv[0], &qkv[1], &qkv[2]])?, mode)?;
         let x = self.attention_norm.forward(&dropout(&attention, self.dropout, mode)?.f_add(x)?)?;
-        let inner = self.activation.apply(&self.intermediate.forward(&x, mode)?)?;
+        let inner = self.activation.apply(&self.intermediate.factored(&x, mode)?)?;
         let output = self.output.forward(&inner, mode)?;
         self.output_norm.forward(&dropout(&output, self.dropout, mode)?.f_add(&x)?)
     }

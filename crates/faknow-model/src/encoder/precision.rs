@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The precision of the matrix products of an encoder. Weights, attention, sums and everything else are in the kind of the
-/// weights, single precision by default.
+/// The precision of the matrix products of an encoder, and of the activation between those of a feed-forward layer. Weights,
+/// attention, sums and everything else are in the kind of the weights, single precision by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {

@@ -40,17 +40,55 @@ impl Projection {
 
     /// Maps `[.., n_in]` to `[.., n_out]`.
     pub(super) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let output = match (self.precision, x.kind()) {
-            (Precision::Bf16, Kind::Float) => {
-                let half = |tensor: &Tensor| tensor.f_to_kind(Kind::BFloat16);
-                let bias = self.bias.as_ref().map(half).transpose()?;
-                half(x)?.f_linear(&half(&self.weight)?, bias)?.f_to_kind(Kind::Float)?
-            }
-            _ => x.f_linear(&self.weight, self.bias.as_ref())?,
+        single(&self.factored(x, mode)?)
+    }
+
+    /// Maps `[.., n_in]` to `[.., n_out]`, in the kind of the factors of the product.
+    pub(super) fn factored(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let output = product(&self.factor(x)?, &self.weight, self.bias.as_ref())?;
+        self.adapted(output, x, mode)
+    }
+
+    /// Maps `[.., n_in]` to the outputs `[.., n_out]` of several layers of the same sizes, as one product.
+    pub(super) fn forward_all(layers: &[&Self], x: &Tensor, mode: Mode) -> Result<Vec<Tensor>> {
+        let weights: Vec<&Tensor> = layers.iter().map(|layer| &layer.weight).collect();
+        let biases: Vec<&Tensor> = layers.iter().filter_map(|layer| layer.bias.as_ref()).collect();
+        let (Some(first), true) = (layers.first(), biases.len() == layers.len()) else {
+            return layers.iter().map(|layer| layer.forward(x, mode)).collect();
         };
+        let (weight, bias) = (Tensor::f_cat(&weights, 0)?, Tensor::f_cat(&biases, 0)?);
+        let outputs = single(&product(&first.factor(x)?, &weight, Some(&bias))?)?;
+        let outputs = outputs.f_chunk(layers.len() as i64, -1)?;
+        layers.iter().zip(outputs).map(|(layer, output)| layer.adapted(output, x, mode)).collect()
+    }
+
+    /// Returns a factor of a product in this precision.
+    fn factor(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(match (self.precision, x.kind()) {
+            (Precision::Bf16, Kind::Float) => x.f_to_kind(Kind::BFloat16)?,
+            _ => x.shallow_clone(),
+        })
+    }
+
+    fn adapted(&self, output: Tensor, x: &Tensor, mode: Mode) -> Result<Tensor> {
         match &self.adapter {
-            Some(adapter) => adapter.add(&output, x, mode),
+            Some(adapter) => adapter.add(&single(&output)?, &single(x)?, mode),
             None => Ok(output),
         }
     }
+}
+
+/// Returns `x weight^T + bias` in the kind of `x`.
+fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let kind = x.kind();
+    let bias = bias.map(|bias| bias.f_to_kind(kind)).transpose()?;
+    Ok(x.f_linear(&weight.f_to_kind(kind)?, bias)?)
+}
+
+/// Returns a tensor in single precision if it is in bfloat16.
+fn single(tensor: &Tensor) -> Result<Tensor> {
+    Ok(match tensor.kind() {
+        Kind::BFloat16 => tensor.f_to_kind(Kind::Float)?,
+        _ => tensor.shallow_clone(),
+    })
 }
