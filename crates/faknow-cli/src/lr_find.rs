@@ -22,7 +22,8 @@ use crate::job::JobOptions;
     after_help = "The options are those of `faknow train`; use the ones you will train with, as the suggestion depends on optimizer,
 batch size and data. The learning rate grows by a constant factor per step, and the test ends when the loss exceeds
 4 times the lowest one. The suggestion is a tenth of the learning rate with the lowest smoothed loss; the one where
-the loss decreases most steeply is shown as well. Nothing is saved except the plot."
+the loss decreases most steeply is shown as well. Nothing is saved except the plot
+and, in `text.cache` if it is set, tokens and the output of a frozen encoder."
 )]
 pub(crate) struct LrFindArgs {
     #[command(flatten)]

@@ -14,6 +14,7 @@ mod commands;
 mod config;
 mod displays;
 mod domains;
+mod encoder_commands;
 mod example_configs;
 mod examples;
 mod formats;
@@ -37,6 +38,8 @@ mod signals;
 #[path = "../../../skip.rs"]
 mod skip;
 mod support;
+#[path = "../../../faknow/tests/it/tiny_encoder.rs"]
+mod tiny_encoder;
 mod tools;
 mod train;
 mod trees;

@@ -112,7 +112,7 @@ impl FieldDataset {
         let subwords = SubwordColumn::encode(records, tokenizer, storage, &mut |record| fields.push(record))?;
         let texts = std::mem::take(&mut fields.texts).finish(|records| {
             let column = SubwordColumn::encode(records, tokenizer, storage, &mut |_| Ok(()))?;
-            Ok(FurtherText::Subwords(Arc::new(column)))
+            Ok(FurtherText::Subwords(Arc::new(column), None))
         })?;
         let columns = Columns { subwords: Some(Arc::new(subwords)), texts, ..Columns::default() };
         Ok(fields.with_columns(columns, domains))

@@ -4,21 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::column::Column;
-use crate::text::{Padding, SubwordColumn, TextFields, WordColumn};
+use crate::text::{EncodedColumn, Padding, SubwordColumn, TextFields, WordColumn};
 use crate::{Record, Result};
 
 /// One further text of all samples, as words or as subwords.
 #[derive(Clone, Debug)]
 pub(super) enum FurtherText {
     Words(Arc<WordColumn>),
-    Subwords(Arc<SubwordColumn>),
+    /// With the output of an encoder for the subwords, which batches have instead of them.
+    Subwords(Arc<SubwordColumn>, Option<Arc<EncodedColumn>>),
 }
 
 impl FurtherText {
     pub(super) fn column(&self) -> &dyn Column {
         match self {
             Self::Words(words) => &**words,
-            Self::Subwords(subwords) => &**subwords,
+            Self::Subwords(subwords, _) => &**subwords,
         }
     }
 
@@ -28,7 +29,10 @@ impl FurtherText {
             Self::Words(words) => {
                 TextFields { words: Some(words.collate(rows, padding)?), ..TextFields::default() }
             }
-            Self::Subwords(subwords) => {
+            Self::Subwords(_, Some(encoded)) => {
+                TextFields { encoded: Some(encoded.collate(rows)?), ..TextFields::default() }
+            }
+            Self::Subwords(subwords, None) => {
                 TextFields { subwords: Some(subwords.collate(rows)?), ..TextFields::default() }
             }
         })

@@ -5,12 +5,13 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use memmap2::Mmap;
 use tch::Tensor;
 
 use super::Encoded;
-use crate::common::AtomicFile;
+use crate::common::{AtomicFile, is_temporary};
 use crate::fingerprint::Fingerprint;
 use crate::{Error, Result};
 
@@ -18,6 +19,8 @@ use crate::{Error, Result};
 const EXTENSION: &str = "vectors";
 /// The last bytes of a file.
 const MAGIC: u64 = u64::from_le_bytes(*b"fknvec01");
+/// Age of a temporary file that no process writes anymore: one that was killed has left it.
+const ABANDONED: Duration = Duration::from_hours(24);
 /// Bytes of the entry of a text: hash, number of tokens, number of vectors.
 const ENTRY: usize = 16;
 /// Bytes of the footer: number of texts, size of a vector, number of vectors, checksum, magic.
@@ -81,7 +84,7 @@ impl TextKey {
 
 impl EncodedStore {
     /// Opens a directory, which is created if missing, for vectors of length `size`. Files that are corrupted or not of this size are
-    /// removed with a warning: their texts have to be encoded again.
+    /// removed with a warning: their texts have to be encoded again. So are temporary files of killed processes, after a day.
     ///
     /// # Errors
     /// The directory cannot be created or read.
@@ -93,6 +96,7 @@ impl EncodedStore {
         for entry in fs::read_dir(&dir).map_err(io)? {
             paths.push(entry.map_err(io)?.path());
         }
+        paths.iter().filter(|path| is_abandoned(path)).for_each(|path| drop(fs::remove_file(path)));
         paths.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
         paths.sort_unstable();
         let mut store = Self { dir, size, files: Vec::new(), texts: HashMap::new() };
@@ -248,6 +252,12 @@ impl EncodedColumn {
         let vectors = Tensor::f_from_slice(&values)?.f_view([rows.len() as i64, width, size])?;
         Encoded::new(vectors, Tensor::f_from_slice(&lengths)?)
     }
+}
+
+/// Returns whether a file is a temporary one that a killed process has left.
+fn is_abandoned(path: &Path) -> bool {
+    let age = || path.metadata().ok()?.modified().ok()?.elapsed().ok();
+    path.file_name().is_some_and(is_temporary) && age().is_some_and(|age| age > ABANDONED)
 }
 
 /// Maps a file into memory.

@@ -163,14 +163,16 @@ impl Study {
         write_text_atomically(&self.dir.path().join("report.md"), text)
     }
 
-    /// Trains in the subdirectory `name` of the study, from scratch or from an interruption, without a baseline.
+    /// Trains in the subdirectory `name` of the study, from scratch or from an interruption, without a baseline. All runs share the
+    /// output of an encoder that is not trained.
     pub(crate) fn run(
         &self,
         name: &Path,
         config: &Config,
         test_records: TestRecords,
-        context: RunContext,
+        mut context: RunContext,
     ) -> Result<Outcome> {
+        context.features = Some(self.dir.path().to_path_buf());
         let run = self.dir.path().join(name);
         let config = &Config { baseline: Some(false), ..config.clone() };
         if run.join(CONFIG).exists() {

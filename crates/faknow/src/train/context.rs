@@ -1,15 +1,20 @@
-//! The context of a run: callbacks and interrupt.
+//! The context of a run: callbacks, interrupt, and what it shares with other runs.
+
+use std::path::PathBuf;
 
 use faknow_callbacks::Callbacks;
 use faknow_trainer::Interrupt;
 
-/// The callbacks and the interrupt of a run.
+/// The callbacks and the interrupt of a run, and what it shares with other runs.
 #[derive(Debug, Default)]
 pub struct RunContext {
     /// Callbacks in addition to the logs of the run. Default: none.
     pub callbacks: Callbacks,
     /// Interrupt of the run. Default: never requested.
     pub interrupt: Interrupt,
+    /// Directory of the output of an encoder that is not trained, for several runs on the same texts without `text.cache`.
+    /// Default: the run directory.
+    pub features: Option<PathBuf>,
 }
 
 impl From<Callbacks> for RunContext {
@@ -31,7 +36,7 @@ impl ContextFactory<'_> {
     /// Returns the context of the next run.
     pub(crate) fn next(&mut self) -> RunContext {
         let callbacks = self.callbacks.as_mut().map(|create| create()).unwrap_or_default();
-        RunContext { callbacks, interrupt: self.interrupt.clone() }
+        RunContext { callbacks, interrupt: self.interrupt.clone(), features: None }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use faknow_data::text::EncodedStore;
-use faknow_data::{Batch as _, DataLoader, Dataset as _, FieldDataset, Fingerprint, Loader as _};
+use faknow_data::text::{EncodedStore, EncodedWriter};
+use faknow_data::{Batch as _, DataLoader, Dataset as _, FieldBatch, FieldDataset, Fingerprint, Loader as _};
 use faknow_model::Mode;
 use faknow_model::encoder::{Encoder, Pooling};
 use faknow_trainer::Interrupt;
@@ -12,29 +12,31 @@ use tch::{Device, Kind};
 
 use crate::Result;
 use crate::config::Config;
-use crate::data::corpus::Corpus;
+use crate::data::encoders::FieldEncoders;
 use crate::data::subword_encoder::SubwordEncoder;
 use crate::models::EncoderUse;
 
-/// Directory of the features in `text.cache`, or else in a run directory.
+/// Directory of the features in `text.cache`, or else in the directory of a run or of a study.
 const DIR: &str = "features";
 /// Version of the features; incremented when the same encoder and text result in other features.
 const VERSION: u64 = 1;
 /// Maximum number of tokens and texts per batch.
 const BATCH: (usize, usize) = (4096, 256);
 
-/// The features of the texts of a corpus.
+/// The features of texts.
 pub(crate) struct Features(Option<EncodedStore>);
 
 impl Features {
-    /// Computes the features of all texts that the cache lacks, if the model reads the output of an encoder that is not trained.
+    /// Computes the features of all texts of `parts` that the cache lacks, if the model reads the output of an encoder that is not
+    /// trained. The cache is `text.cache`, or else `dir`.
     ///
     /// # Errors
     /// The encoder fails, the cache cannot be written, or the run is interrupted; what is computed is then in the cache.
     pub(crate) fn compute(
         config: &Config,
-        corpus: &Corpus,
-        run: &Path,
+        encoders: &FieldEncoders,
+        parts: &[&FieldDataset],
+        dir: &Path,
         device: Device,
         interrupt: &Interrupt,
     ) -> Result<Self> {
@@ -43,14 +45,15 @@ impl Features {
             Some(EncoderUse::Pooled(pooling)) => Some(pooling),
             Some(EncoderUse::Trained | EncoderUse::Adapted) | None => return Ok(Self::none()),
         };
-        let Some(subwords) = &corpus.encoders.subwords else { return Ok(Self::none()) };
-        let dir = config.text.cache.as_deref().unwrap_or(run).join(DIR);
+        let Some(subwords) = &encoders.subwords else { return Ok(Self::none()) };
+        let dir = config.text.cache.as_deref().unwrap_or(dir).join(DIR);
         let dir = dir.join(format!("{:016x}", key(subwords, pooling)?));
         let size = subwords.config()?.hidden_size;
         let mut store = EncodedStore::open(dir, size as usize)?;
-        let parts = [Some(&corpus.train), corpus.valid.as_ref(), corpus.test.as_ref()];
         let mut encoder = None;
-        for data in parts.into_iter().flatten() {
+        let texts =
+            parts.iter().flat_map(|data| std::iter::once((*data).clone()).chain(data.further_subwords()));
+        for data in texts {
             let missing = data.not_encoded(&store)?;
             if missing.n_samples() > 0 {
                 let (encoder, _) = match &mut encoder {
@@ -94,7 +97,7 @@ fn build(subwords: &SubwordEncoder, device: Device) -> Result<(Encoder, VarStore
     Ok((encoder, vars))
 }
 
-/// Encodes texts, sorted by length, and adds them to the store, also if it is interrupted.
+/// Encodes texts, sorted by length, and adds them to the store a tenth at a time, also if it is interrupted.
 fn encode(
     encoder: &Encoder,
     pooling: Option<Pooling>,
@@ -107,9 +110,7 @@ fn encode(
     tracing::info!("computing the output of the encoder for {n_texts} texts, once");
     let (max_tokens, batch_size) = BATCH;
     let loader = DataLoader::builder(data).max_tokens(max_tokens).batch_size(batch_size).build()?;
-    let mut writer = store.writer()?;
-    let (mut n_encoded, mut tenths) = (0, 0);
-    let mut encode_batch = |batch: faknow_data::FieldBatch| -> Result<()> {
+    let encode_batch = |batch: FieldBatch, writer: &mut EncodedWriter| -> Result<usize> {
         let indices = batch.indices.clone();
         let batch = batch.to_device(device);
         let subwords = batch.subwords()?;
@@ -127,18 +128,21 @@ fn encode(
             let text = vectors.f_get(row as i64).and_then(|text| text.f_narrow(0, 0, n_vectors));
             writer.push(&loader.dataset().tokens(index)?, &text.map_err(faknow_model::Error::from)?)?;
         }
-        n_encoded += indices.len();
-        if 10 * n_encoded / n_texts > tenths {
-            tenths = 10 * n_encoded / n_texts;
-            tracing::info!("{n_encoded} of {n_texts} texts are encoded");
-        }
-        Ok(())
+        Ok(indices.len())
     };
+    let mut writer = store.writer()?;
+    let (mut n_encoded, mut tenths) = (0, 0);
     for batch in loader.batches(0, 0) {
         if interrupt.is_requested() {
             break;
         }
-        encode_batch(batch?)?;
+        n_encoded += encode_batch(batch?, &mut writer)?;
+        if 10 * n_encoded / n_texts > tenths {
+            tenths = 10 * n_encoded / n_texts;
+            let complete = std::mem::replace(&mut writer, store.writer()?);
+            store.add(complete)?;
+            tracing::info!("{n_encoded} of {n_texts} texts are encoded");
+        }
     }
     store.add(writer)?;
     Ok(interrupt.check()?)

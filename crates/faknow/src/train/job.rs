@@ -12,8 +12,8 @@ use faknow_report::Baseline;
 use faknow_trainer::checkpoint::read_weights_file;
 use faknow_trainer::schedule::TrainingLength;
 use faknow_trainer::{
-    Adversarial, FitReport, NonFinitePolicy, Resume, RunDir, Supervised, Trainer, let_threads_sleep,
-    with_model_seed,
+    Adversarial, FitReport, Interrupt, NonFinitePolicy, Resume, RunDir, Supervised, Trainer,
+    let_threads_sleep, with_model_seed,
 };
 use tch::Tensor;
 use tch::nn::VarStore;
@@ -191,8 +191,9 @@ impl Job {
                 return Ok(Outcome::interrupted(run, fit));
             }
         }
-        let (device, interrupt) = (self.vars.device(), &context.interrupt);
-        let features = match Features::compute(&self.config, &self.corpus, &run, device, interrupt) {
+        let interrupt = &context.interrupt;
+        let dir = context.features.as_deref().unwrap_or(&run);
+        let features = match self.features(dir, interrupt) {
             Ok(features) => features,
             Err(Error::Trainer(faknow_trainer::Error::Interrupted)) => {
                 return Ok(Outcome::interrupted(run.clone(), FitReport::not_started(run)));
@@ -266,9 +267,22 @@ impl Job {
         }
     }
 
-    /// Returns a trainer that writes no files, and the training batches, for tools before a run.
+    /// Returns the output of an encoder that is not trained for all texts, in `text.cache` or else in `dir`.
+    fn features(&self, dir: &Path, interrupt: &Interrupt) -> Result<Features> {
+        let Corpus { train, valid, test, encoders, .. } = &self.corpus;
+        let parts: Vec<&FieldDataset> =
+            [Some(train), valid.as_ref(), test.as_ref()].into_iter().flatten().collect();
+        Features::compute(&self.config, encoders, &parts, dir, self.vars.device(), interrupt)
+    }
+
+    /// Returns a trainer that writes no files, except to `text.cache`, and the training batches, for tools before a run.
     pub(crate) fn into_trial(self) -> Result<(Trainer<BoxedModel>, InputLoader)> {
-        let train = train_loader(self.corpus.train.clone(), &self.config)?;
+        let Corpus { train, encoders, .. } = &self.corpus;
+        // Its files are mapped into memory, and thus readable after it is removed.
+        let dir = tempfile::tempdir().map_err(|error| Error::io(std::env::temp_dir(), error))?;
+        let (device, interrupt) = (self.vars.device(), Interrupt::default());
+        let features = Features::compute(&self.config, encoders, &[train], dir.path(), device, &interrupt)?;
+        let train = train_loader(features.of(train.clone())?, &self.config)?;
         // Without a run directory there are no checkpoints to roll back to.
         let step = self.step()?;
         let config = with_layers(&self.config, &self.layers);

@@ -13,7 +13,8 @@ use faknow::train::{ContextFactory, ResumeOptions, resume};
 use faknow::trainer::RunDir;
 use faknow::{Config, Detector, train};
 
-use crate::support::{csv, posts, tiny_encoder};
+use crate::support::{csv, posts};
+use crate::tiny_encoder::tiny_encoder;
 
 /// Returns a config of the model `encoder` with 40 posts in `dir`.
 fn config(dir: &Path, settings: &[&str]) -> Config {

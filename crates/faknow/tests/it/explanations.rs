@@ -11,7 +11,7 @@ use faknow::tch::Device;
 use faknow::trainer::RunDir;
 use faknow::{Config, Detector, train};
 
-use crate::support::tiny_encoder;
+use crate::tiny_encoder::tiny_encoder;
 
 /// The source of token vectors.
 #[derive(Debug, Clone, Copy, PartialEq)]

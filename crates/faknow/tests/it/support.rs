@@ -5,10 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use faknow::callbacks::Callbacks;
-use faknow::model::encoder::{Encoder, EncoderConfig};
 use faknow::model::weights;
-use faknow::tch::nn::VarStore;
-use faknow::tch::{Device, Tensor};
+use faknow::tch::Tensor;
 use faknow::train::Outcome;
 use faknow::trainer::{RunDir, WEIGHTS_FILE};
 use faknow::{Config, train};
@@ -77,31 +75,6 @@ impl Bench {
 
 pub(crate) fn checkpoint(run: &Path, name: &str) -> PathBuf {
     run.join("checkpoints").join(name).join(WEIGHTS_FILE)
-}
-
-/// Creates the directory of an encoder of two layers.
-pub(crate) fn tiny_encoder(dir: &Path) -> PathBuf {
-    let dir = dir.join("tiny");
-    fs::create_dir_all(&dir).unwrap();
-    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
-    let words = ["rain", "mayor", "storm", "market", "bridge", "vote", "shock", "##ing", "officials", "only"];
-    let digits = (0..10).flat_map(|digit| [format!("{digit}"), format!("##{digit}")]);
-    let vocab: Vec<String> = special.into_iter().chain(words.map(str::to_owned)).chain(digits).collect();
-    fs::write(dir.join("vocab.txt"), vocab.join("\n") + "\n").unwrap();
-    fs::write(dir.join("tokenizer_config.json"), r#"{"do_lower_case": true, "model_max_length": 64}"#)
-        .unwrap();
-    let config = format!(
-        r#"{{"model_type": "bert", "vocab_size": {}, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
-            "intermediate_size": 16, "max_position_embeddings": 64, "hidden_dropout_prob": 0.0}}"#,
-        vocab.len()
-    );
-    fs::write(dir.join("config.json"), &config).unwrap();
-    let vars = VarStore::new(Device::Cpu);
-    let encoder = Encoder::new(&vars.root(), &EncoderConfig::from_json(&config).unwrap()).unwrap();
-    let tensors: BTreeMap<String, Tensor> =
-        encoder.parameters().iter().map(|(name, tensor)| (name.clone(), tensor.copy())).collect();
-    weights::save_tensors(&tensors, &dir.join("model.safetensors")).unwrap();
-    dir
 }
 
 /// Returns posts with alternating labels real and fake. Each has a word of its class and a unique word.
