@@ -32,7 +32,7 @@ impl Config {
         Ok(given)
     }
 
-    /// Returns the config with nothing but the model, its hyperparameters and the encoder of this one, which determine the
+    /// Returns the config with only the model, its hyperparameters and the encoder of this one, which determine the
     /// defaults of the other settings.
     pub(crate) fn with_defaults_only(&self) -> Result<Self> {
         let mut table = self.to_table()?;
@@ -102,8 +102,8 @@ mod tests {
     }
 
     #[test]
-    fn given_values_are_kept_and_others_have_the_defaults_of_the_variant() {
-        let mut n_kept = 0;
+    fn given_values_are_retained_and_others_have_the_defaults_of_the_variant() {
+        let mut n_retained = 0;
         for model in Registry::builtin().models() {
             let variants: Vec<_> = variants(model.name).into_iter().map(|it| (file(&it), it)).collect();
             let others = std::iter::once((Config::default(), vec!["model.name=textcnn".to_owned()]));
@@ -135,7 +135,7 @@ mod tests {
                             found.insert(key.clone(), expected[&key].clone());
                             assert_eq!(found, expected, "{way}: {all:?}");
                         }
-                        n_kept += 1;
+                        n_retained += 1;
                     }
                     // Nothing remains of the defaults of another variant.
                     let model = Table::from_iter([("name".to_owned(), Value::String(model.name.to_owned()))]);
@@ -147,7 +147,7 @@ mod tests {
                 }
             }
         }
-        assert!(n_kept > 300, "{n_kept}");
+        assert!(n_retained > 300, "{n_retained}");
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub use trainer::{EarlyStoppingConfig, MetricSelection, TrainerConfig};
 ///
 /// Settings that are not given have the defaults of the model's authors, which may depend on its hyperparameters and on the
 /// encoder of texts. [`Config::with`] chooses them again: it keeps what was given, by a file or a former `with`, and what was
-/// changed by an assignment to a field. The assignment itself changes nothing but its field, and a value that equals the default
+/// changed by an assignment to a field. The assignment itself changes only its field, and a value that equals the default
 /// does not count as given.
 ///
 /// ```

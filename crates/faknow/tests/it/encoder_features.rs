@@ -124,11 +124,11 @@ fn an_interrupted_computation_continues_without_incomplete_files() {
     fs::remove_file(&temporary).unwrap();
     let again: BTreeSet<_> = feature_files(&dir.join("cache")).into_iter().collect();
     let before: BTreeSet<_> = files.iter().map(|(file, n)| (file.clone(), *n)).collect();
-    assert_eq!(again.difference(&before).map(|(_, n)| n).sum::<u64>(), *n_lost - n_kept(&again, lost));
+    assert_eq!(again.difference(&before).map(|(_, n)| n).sum::<u64>(), *n_lost - n_retained(&again, lost));
 }
 
 /// Returns the number of texts of a file, if it exists.
-fn n_kept(files: &BTreeSet<(PathBuf, u64)>, file: &Path) -> u64 {
+fn n_retained(files: &BTreeSet<(PathBuf, u64)>, file: &Path) -> u64 {
     files.iter().find(|(other, _)| other == file).map_or(0, |(_, n)| *n)
 }
 

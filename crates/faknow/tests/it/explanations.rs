@@ -27,7 +27,7 @@ const EMBEDDING: &str = "model.embedding_size=8";
 const FILTERS: &str = "model.n_filters=4";
 const DOMAIN: &str = "data.domain=domain";
 
-/// A model with settings and sources of token vectors, and the error of an explanation if there is none.
+/// A model with settings and sources of token vectors, and the error of an explanation if it fails.
 type Case = (&'static str, &'static [&'static str], &'static [Source], Option<&'static str>);
 
 const CASES: &[Case] = &[

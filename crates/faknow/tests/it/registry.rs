@@ -35,6 +35,7 @@ loader = { batch_size = 8192, eval_batch_size = 8192, buckets = 0 }
 trainer = { epochs = 10, restore_best = false }
 early_stopping = { enabled = false }
 text = { max_length = 100000 }
+checkpoint = { every = "10 seconds" }
 
 [mdfend]
 optimizer = { name = "adam", lr = 0.0005, weight_decay = 0.00005 }
