@@ -85,22 +85,30 @@ impl Programs {
             args.extend(["--set".to_owned(), "text.max_length=128".to_owned()].into_iter().chain(options));
             self.faknow(&args)
         };
-        let (mut values, mut peer_values) = (Vec::new(), Vec::new());
+        let mut values = [Vec::new(), Vec::new()];
+        let mut peer_values = Vec::new();
+        let precisions = ["f32", "bf16"];
         for _ in 0..self.n_pairs {
             let execution = peer("finetune", N_STEPS)?;
             let result = json(&execution.stdout)?;
             let start = number(&result, "import_s")? + number(&result, "tokenize_s")?;
             peer_values.push([number(&result, "samples_per_s")?, number(&result, "rss_mb")?, start]);
-            let batches = format!("trainer.limit_batches={N_BATCHES}");
-            let execution = train(&["--set", &batches])?;
-            let first = execution.first_batch.context("expected a log line about the first batch")?;
-            values.push([self.samples_per_second()?, execution.peak_mib, first]);
+            for (precision, values) in precisions.iter().zip(&mut values) {
+                let batches = format!("trainer.limit_batches={N_BATCHES}");
+                let precision = format!("model.precision={precision}");
+                let execution = train(&["--set", &batches, "--set", &precision])?;
+                let first = execution.first_batch.context("expected a log line about the first batch")?;
+                values.push([self.samples_per_second()?, execution.peak_mib, first]);
+            }
         }
-        let what = "fine-tuning MiniLM, covid";
-        comparisons.push(comparison(what, "Hugging Face, fused AdamW", "texts/s", &values, &peer_values, 0));
-        comparisons.push(comparison("its peak memory", "Hugging Face", "MiB", &values, &peer_values, 1));
-        let what = "startup to the first batch (imports and tokenization)";
-        comparisons.push(comparison(what, "Hugging Face", "s", &values, &peer_values, 2));
+        for (precision, values) in precisions.iter().zip(&values) {
+            let what = format!("fine-tuning MiniLM, covid, {precision}");
+            let of_peer = "Hugging Face, f32, fused AdamW";
+            comparisons.push(comparison(&what, of_peer, "texts/s", values, &peer_values, 0));
+            comparisons.push(comparison("its peak memory", "Hugging Face", "MiB", values, &peer_values, 1));
+            let what = "startup to the first batch (imports and tokenization)";
+            comparisons.push(comparison(what, "Hugging Face", "s", values, &peer_values, 2));
+        }
         let (mut values, mut peer_values) = (Vec::new(), Vec::new());
         let mut speedups = Vec::new();
         for _ in 0..self.n_pairs {
