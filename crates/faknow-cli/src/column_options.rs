@@ -12,8 +12,8 @@ pub(crate) struct ColumnOptions {
     /// Field of the comments on the text, for models of emotions computed from lexicons
     #[arg(long, value_name = "COLUMN", help_heading = "Records")]
     comments: Option<String>,
-    /// Numeric features: NAME=COLUMN, or COLUMN if it has the name of the feature
-    #[arg(long, value_name = "NAME=COLUMN,…", value_delimiter = ',', help_heading = "Records")]
+    /// Numeric features (F) and their fields; FEATURE alone if both names are the same
+    #[arg(long, value_name = "F=COLUMN,…", value_delimiter = ',', help_heading = "Records")]
     features: Vec<String>,
 }
 
