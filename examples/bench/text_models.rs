@@ -109,7 +109,7 @@ impl Programs {
             let what = "startup to the first batch (imports and tokenization)";
             comparisons.push(comparison(what, "Hugging Face", "s", values, &peer_values, 2));
         }
-        let (mut values, mut peer_values) = (Vec::new(), Vec::new());
+        let (mut values, mut peer_values) = ([Vec::new(), Vec::new()], Vec::new());
         let mut speedups = Vec::new();
         for _ in 0..self.n_pairs {
             let result = json(&peer("frozen", "0")?.stdout)?;
@@ -117,17 +117,24 @@ impl Programs {
             let cache = self.scratch("cache");
             let _ = std::fs::remove_dir_all(&cache);
             let cache = format!("text.cache={cache}");
-            let frozen = ["--set", "model.tuning=frozen", "--set", &cache, "--epochs", "3"];
-            // The second run finds the features of all texts in the cache, and differs in nothing else.
-            let (first, second) = (train(&frozen)?, train(&frozen)?);
-            let seconds = first.seconds - second.seconds;
-            values.push([self.n_covid_texts()? / seconds, first.peak_mib]);
-            let epoch = fastest_epoch(&second)?;
-            speedups.push([(seconds + epoch) / epoch, 0.0]);
+            for (precision, values) in precisions.iter().zip(&mut values) {
+                let precision = format!("model.precision={precision}");
+                let frozen =
+                    ["model.tuning=frozen", &cache, &precision].map(|setting| ["--set", setting]).concat();
+                let frozen = [&frozen[..], &["--epochs", "3", "--no-baseline"]].concat();
+                // The second run finds the features of all texts in the cache, and differs in nothing else.
+                let (first, second) = (train(&frozen)?, train(&frozen)?);
+                let seconds = first.seconds - second.seconds;
+                values.push([self.n_covid_texts()? / seconds, first.peak_mib]);
+                let epoch = fastest_epoch(&second)?;
+                speedups.push([(seconds + epoch) / epoch, 0.0]);
+            }
         }
-        let what = "frozen features of MiniLM, covid";
-        comparisons.push(comparison(what, "Hugging Face", "texts/s", &values, &peer_values, 0));
-        comparisons.push(comparison("its peak memory", "Hugging Face", "MiB", &values, &peer_values, 1));
+        for (precision, values) in precisions.iter().zip(&values) {
+            let what = format!("frozen features of MiniLM, covid, {precision}");
+            comparisons.push(comparison(&what, "Hugging Face, f32", "texts/s", values, &peer_values, 0));
+            comparisons.push(comparison("its peak memory", "Hugging Face", "MiB", values, &peer_values, 1));
+        }
         let ones: Vec<[f64; 2]> = speedups.iter().map(|_| [1.0, 0.0]).collect();
         let what = "frozen epoch, with features that are computed first or read from the cache";
         comparisons.push(comparison(what, "computed first", "x/s", &speedups, &ones, 0));
@@ -142,7 +149,7 @@ impl Programs {
     ) -> Result<()> {
         let (run_dir, output) = (self.scratch("run"), self.scratch("predictions.jsonl"));
         let input = format!("{}/test.csv", self.data("covid"));
-        let args = ["predict", &run_dir, "--input", &input, "--output", &output, "--quiet", "--threads", "2"];
+        let args = ["predict", &run_dir, "--input", &input, "--output", &output, "--quiet"];
         let (mut values, mut peer_values) = (Vec::new(), Vec::new());
         for _ in 0..self.n_pairs {
             let result = json(&peer("predict", "0")?.stdout)?;

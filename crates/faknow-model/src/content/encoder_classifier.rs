@@ -28,7 +28,7 @@ pub struct EncoderClassifierConfig {
     pub dropout: f64,
     /// Which weights of a pretrained encoder are trained. Default all.
     pub tuning: Tuning,
-    /// Precision of the matrix products of an encoder that is trained, also in prediction. Default single precision.
+    /// Precision of the matrix products of a pretrained encoder, also in prediction. Default single precision.
     pub precision: Precision,
     /// Factor of the learning rate of each layer of the encoder to that of the next one, above 0 to 1: the last layer has the
     /// learning rate of the head times this. Default 1.
@@ -215,10 +215,10 @@ impl EncoderClassifier {
     ) -> Result<Self> {
         config.check(n_classes)?;
         let encoder_path = path / "encoder";
-        let outside = |pretrained: &PretrainedEncoder, precision| {
+        let outside = |pretrained: &PretrainedEncoder| {
             let mut vars = VarStore::new(path.device());
             vars.set_kind(path.kind());
-            let encoder = pretrained.build_with(&vars.root(), precision)?;
+            let encoder = pretrained.build_with(&vars.root(), config.precision)?;
             vars.freeze();
             Ok::<_, Error>(encoder)
         };
@@ -237,11 +237,8 @@ impl EncoderClassifier {
             TextSource::Encoder(pretrained) => {
                 let encoder = match config.tuning {
                     Tuning::Full => pretrained.build_with(&encoder_path, config.precision)?,
-                    // As the cached output of the encoder.
-                    Tuning::Frozen => outside(pretrained, Precision::F32)?,
-                    Tuning::Lora => {
-                        outside(pretrained, config.precision)?.with_adapters(&encoder_path, &config.lora())?
-                    }
+                    Tuning::Frozen => outside(pretrained)?,
+                    Tuning::Lora => outside(pretrained)?.with_adapters(&encoder_path, &config.lora())?,
                 };
                 (encoder, config.tuning, true)
             }

@@ -33,7 +33,7 @@ impl ModelSpec for EncoderSpec {
         Hyperparameter::new(
             "precision",
             "`f32`, `bf16`",
-            "matrix products of an encoder that is trained: bfloat16 is faster on processors that support it",
+            "matrix products of a pretrained encoder: bfloat16 is faster on processors that support it",
         ),
         Hyperparameter::new(
             "layer_decay",
@@ -65,7 +65,7 @@ impl ModelSpec for EncoderSpec {
     fn fields(config: &EncoderClassifierConfig) -> Fields {
         Fields::default().with_words(WordField::default().or_encoder_that_is(match config.tuning {
             Tuning::Full => EncoderUse::Trained,
-            Tuning::Frozen => EncoderUse::Pooled(config.pooling),
+            Tuning::Frozen => EncoderUse::Pooled(config.pooling, config.precision),
             Tuning::Lora => EncoderUse::Adapted,
         }))
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use faknow_model::encoder::Pooling;
+use faknow_model::encoder::{Pooling, Precision};
 use serde::{Serialize, Serializer};
 
 /// The input fields of a model, with their settings. They determine the data sources and settings of a run.
@@ -51,8 +51,9 @@ pub enum EncoderUse {
     Trained,
     /// They are not trained, and the model reads only the output of the encoder, which is computed once and cached.
     Frozen,
-    /// They are not trained, and the model reads only the output of the encoder pooled to one vector per text.
-    Pooled(Pooling),
+    /// They are not trained, and the model reads only the output of the encoder pooled to one vector per text, with
+    /// matrix products in this precision.
+    Pooled(Pooling, Precision),
     /// They are not trained, but the model has to compute the output of the encoder, as with adapters (the default).
     #[default]
     Adapted,

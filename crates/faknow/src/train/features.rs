@@ -5,7 +5,7 @@ use std::path::Path;
 use faknow_data::text::{EncodedStore, EncodedWriter};
 use faknow_data::{Batch as _, DataLoader, Dataset as _, FieldBatch, FieldDataset, Fingerprint, Loader as _};
 use faknow_model::Mode;
-use faknow_model::encoder::{Encoder, Pooling};
+use faknow_model::encoder::{Encoder, Pooling, Precision};
 use faknow_trainer::Interrupt;
 use tch::nn::VarStore;
 use tch::{Device, Kind};
@@ -40,14 +40,14 @@ impl Features {
         device: Device,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let pooling = match config.configured_model()?.fields().encoder_use() {
-            Some(EncoderUse::Frozen) => None,
-            Some(EncoderUse::Pooled(pooling)) => Some(pooling),
+        let (pooling, precision) = match config.configured_model()?.fields().encoder_use() {
+            Some(EncoderUse::Frozen) => (None, Precision::F32),
+            Some(EncoderUse::Pooled(pooling, precision)) => (Some(pooling), precision),
             Some(EncoderUse::Trained | EncoderUse::Adapted) | None => return Ok(Self::none()),
         };
         let Some(subwords) = &encoders.subwords else { return Ok(Self::none()) };
         let dir = config.text.cache.as_deref().unwrap_or(dir).join(DIR);
-        let dir = dir.join(format!("{:016x}", key(subwords, pooling)?));
+        let dir = dir.join(format!("{:016x}", key(subwords, pooling, precision)?));
         let size = subwords.config()?.hidden_size;
         let mut store = EncodedStore::open(dir, size as usize)?;
         let mut encoder = None;
@@ -58,7 +58,7 @@ impl Features {
             if missing.n_samples() > 0 {
                 let (encoder, _) = match &mut encoder {
                     Some(built) => built,
-                    None => encoder.insert(build(subwords, device)?),
+                    None => encoder.insert(build(subwords, precision, device)?),
                 };
                 encode(encoder, pooling, missing, &mut store, device, interrupt)?;
             }
@@ -81,18 +81,18 @@ impl Features {
 }
 
 /// Returns a hash of everything that determines the features of token ids.
-fn key(subwords: &SubwordEncoder, pooling: Option<Pooling>) -> Result<u64> {
+fn key(subwords: &SubwordEncoder, pooling: Option<Pooling>, precision: Precision) -> Result<u64> {
     let mut key = Fingerprint::new();
     key.add(VERSION);
     key.add_str(&subwords.fingerprint()?);
-    key.add_str(&format!("{pooling:?}"));
+    key.add_str(&format!("{pooling:?} {precision:?}"));
     Ok(key.finish())
 }
 
 /// Builds the encoder outside of the model, with its variables.
-fn build(subwords: &SubwordEncoder, device: Device) -> Result<(Encoder, VarStore)> {
+fn build(subwords: &SubwordEncoder, precision: Precision, device: Device) -> Result<(Encoder, VarStore)> {
     let mut vars = VarStore::new(device);
-    let encoder = subwords.pretrained()?.build(&vars.root())?;
+    let encoder = subwords.pretrained()?.build_with(&vars.root(), precision)?;
     vars.freeze();
     Ok((encoder, vars))
 }

@@ -174,6 +174,10 @@ fn the_output_of_a_frozen_encoder_is_computed_once() {
     let fourth = run(&config, &dir.path().join("fourth"));
     assert!(fourth.join("features").exists());
     assert_eq!(scores(&fourth), scores(&first));
+    // Another precision has other features.
+    config.text.cache = Some(dir.path().join("cache"));
+    run(&config.set("model.precision=bf16").unwrap(), &dir.path().join("fifth"));
+    assert_eq!(fs::read_dir(dir.path().join("cache/features")).unwrap().count(), 2);
 }
 
 #[test]
