@@ -8,6 +8,10 @@ use super::params::Params;
 use super::precision::Precision;
 use crate::{Mode, Result};
 
+/// The number of rows of a product in bfloat16 is a multiple of the second if it is at least the first: libtorch generates code
+/// for each size and retains it, which takes gigabytes if every batch has another number of tokens.
+const ROWS: [(i64, i64); 2] = [(256, 64), (0, 16)];
+
 /// A linear layer: `weight` `[n_out, n_in]` and, unless it has none, `bias` `[n_out]`.
 #[derive(Debug)]
 pub(super) struct Projection {
@@ -78,11 +82,18 @@ impl Projection {
     }
 }
 
-/// Returns `x weight^T + bias` in the kind of `x`.
+/// Returns `x weight^T + bias` in the kind of `x`; in bfloat16, only for rows `[n, n_in]` or `[.., n, n_in]`.
 fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let kind = x.kind();
     let bias = bias.map(|bias| bias.f_to_kind(kind)).transpose()?;
-    Ok(x.f_linear(&weight.f_to_kind(kind)?, bias)?)
+    let weight = weight.f_to_kind(kind)?;
+    if kind != Kind::BFloat16 {
+        return Ok(x.f_linear(&weight, bias)?);
+    }
+    let n_rows = x.size().iter().rev().nth(1).copied().unwrap_or(1);
+    let multiple = ROWS.iter().find(|(min, _)| n_rows >= *min).map_or(1, |(_, multiple)| *multiple);
+    let padding = (-n_rows).rem_euclid(multiple);
+    Ok(x.f_constant_pad_nd([0, 0, 0, padding])?.f_linear(&weight, bias)?.f_narrow(-2, 0, n_rows)?)
 }
 
 /// Returns a tensor in single precision if it is in bfloat16.
