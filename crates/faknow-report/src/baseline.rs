@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
 use crate::format::{grouped, marked, p_value};
+use crate::scores::MAIN_METRICS;
 use crate::{Result, Run};
 
 /// File name of [`Baseline`] in a run directory.
@@ -14,19 +15,6 @@ pub const BASELINE: &str = "baseline.json";
 
 /// Largest p-value of a significant difference.
 const LEVEL: f64 = 0.05;
-
-/// The metrics in the tables, as far as both models have a value.
-const MAIN_METRICS: [&str; 9] = [
-    "accuracy",
-    "balanced_accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "f1_macro",
-    "roc_auc",
-    "average_precision",
-    "mcc",
-];
 
 /// The comparison of a detector with a simple model, trained on the same samples and evaluated on the same samples.
 ///

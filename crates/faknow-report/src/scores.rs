@@ -4,23 +4,23 @@ use faknow_metrics::{ConfidenceInterval, Predictions, bootstrap};
 
 use crate::{PredictionTable, Result, Run};
 
+/// The main metrics of a comparison of models, higher is better.
+pub(crate) const MAIN_METRICS: [&str; 9] = [
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "f1_macro",
+    "roc_auc",
+    "average_precision",
+    "mcc",
+];
+
 /// Returns the test metrics to show, with the Brier score for this number of classes, as in a classification report.
-fn shown(n_classes: usize) -> [&'static str; 13] {
-    [
-        "accuracy",
-        "balanced_accuracy",
-        "precision",
-        "recall",
-        "f1",
-        "f1_macro",
-        "roc_auc",
-        "average_precision",
-        "mcc",
-        "cohen_kappa",
-        "log_loss",
-        if n_classes == 2 { "brier_binary" } else { "brier_multiclass" },
-        "ece_15",
-    ]
+fn shown(n_classes: usize) -> Vec<&'static str> {
+    let brier = if n_classes == 2 { "brier_binary" } else { "brier_multiclass" };
+    [&MAIN_METRICS[..], &["cohen_kappa", "log_loss", brier, "ece_15"]].concat()
 }
 
 /// Number of samples above which fewer resamples are drawn: they take long, and the intervals are narrow.

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::{fs, io};
 
 use faknow_data::common::write_atomically;
 use faknow_report::{CHECKSUMS, Checksums, read_verified, verify};
@@ -13,6 +14,14 @@ use crate::{Error, Result};
 /// Writes a text file atomically.
 pub(crate) fn write_text_atomically(path: &Path, text: &str) -> Result<()> {
     write_atomically(path, |file| file.write_all(text.as_bytes())).map_err(|error| Error::io(path, error))
+}
+
+/// Removes a file if it exists.
+pub(crate) fn remove_if_present(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Writes a JSON file atomically.

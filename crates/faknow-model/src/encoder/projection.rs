@@ -53,15 +53,14 @@ impl Projection {
         self.adapted(output, x, mode)
     }
 
-    /// Maps `[.., n_in]` to the outputs `[.., n_out]` of several layers of the same sizes, as one product.
+    /// Maps `[.., n_in]` to the outputs `[.., n_out]` of several layers of the same sizes, all with or all without a bias,
+    /// as one product.
     pub(super) fn forward_all(layers: &[&Self], x: &Tensor, mode: Mode) -> Result<Vec<Tensor>> {
+        let [first, ..] = layers else { return Ok(Vec::new()) };
         let weights: Vec<&Tensor> = layers.iter().map(|layer| &layer.weight).collect();
         let biases: Vec<&Tensor> = layers.iter().filter_map(|layer| layer.bias.as_ref()).collect();
-        let (Some(first), true) = (layers.first(), biases.len() == layers.len()) else {
-            return layers.iter().map(|layer| layer.forward(x, mode)).collect();
-        };
-        let (weight, bias) = (Tensor::f_cat(&weights, 0)?, Tensor::f_cat(&biases, 0)?);
-        let outputs = single(&product(&first.factor(x)?, &weight, Some(&bias))?)?;
+        let bias = (!biases.is_empty()).then(|| Tensor::f_cat(&biases, 0)).transpose()?;
+        let outputs = single(&product(&first.factor(x)?, &Tensor::f_cat(&weights, 0)?, bias.as_ref())?)?;
         let outputs = outputs.f_chunk(layers.len() as i64, -1)?;
         layers.iter().zip(outputs).map(|(layer, output)| layer.adapted(output, x, mode)).collect()
     }

@@ -10,6 +10,7 @@ use faknow_model::encoder::{EncoderConfig, PretrainedEncoder};
 use twox_hash::XxHash3_128;
 
 use crate::config::TextConfig;
+use crate::files::remove_if_present;
 use crate::{Error, Result};
 
 /// Directory of the encoder in a run directory.
@@ -180,10 +181,7 @@ fn weight_files(dir: &Path) -> Result<Vec<String>> {
 
 /// Makes `to` a hard link of `from`, or a copy on another file system; a small file is always copied.
 fn link_or_copy(from: &Path, to: &Path, may_link: bool) -> io::Result<()> {
-    match fs::remove_file(to) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_if_present(to)?;
     // Links of links would name a file that may be replaced.
     let from = fs::canonicalize(from)?;
     if may_link && fs::hard_link(&from, to).is_ok() {

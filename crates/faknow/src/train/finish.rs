@@ -1,7 +1,7 @@
 //! The steps after training: calibration, test, and the report in the run directory.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 
 use faknow_data::common::write_atomically;
@@ -20,7 +20,7 @@ use crate::detector::DetectorEvaluation;
 use crate::detector::domains::domains_of;
 use crate::detector::evaluation::{decide, in_order};
 use crate::detector::files::LIBTORCH;
-use crate::files::{record_checksums, report_error, write_json, write_text_atomically};
+use crate::files::{record_checksums, remove_if_present, report_error, write_json, write_text_atomically};
 use crate::models::BoxedModel;
 use crate::train::Outcome;
 use crate::train::baseline;
@@ -159,7 +159,8 @@ impl Finish<'_> {
         let Self { corpus, run, .. } = self;
         let device = trainer.run().vars.device();
         record_checksums(run, &RESULTS, || {
-            remove_if_present(&run.join(BASELINE))?;
+            let baseline = run.join(BASELINE);
+            remove_if_present(&baseline).map_err(|error| Error::io(&baseline, error))?;
             decision_config::save(run, calibrated)?;
             for (part, name) in [(valid, VALID_PREDICTIONS), (test, TEST_PREDICTIONS)] {
                 part.map_or(Ok(()), |part| part.write(&run.join(name), corpus))?;
@@ -231,13 +232,6 @@ fn decide_part<'a>(
     let samples = (&*rows, &*domains_of(data, &rows));
     let decided = decide(of_model.clone(), samples, &counts, decision, corpus.classes.names())?;
     Ok(Some(Part { of_model, decided, rows, data }))
-}
-
-fn remove_if_present(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(path, error)),
-        _ => Ok(()),
-    }
 }
 
 /// Returns the predictions of the samples `rows` with their lengths and domains.

@@ -12,7 +12,7 @@ use faknow::trainer::RunDir;
 use faknow::{Config, train};
 use serde_json::Value;
 
-use crate::support::{Bench, csv, posts};
+use crate::support::{Bench, csv, files, posts};
 
 /// Returns a bench with validation and test records, on which detectors make errors.
 fn bench() -> Bench {
@@ -42,21 +42,9 @@ fn history(run: &Path) -> Vec<Value> {
     text.lines().map(record).collect()
 }
 
-/// Returns the names of the files of a run.
-fn files(dir: &Path) -> Vec<String> {
-    let (mut names, mut dirs) = (Vec::new(), vec![dir.to_owned()]);
-    while let Some(next) = dirs.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => dirs.push(path),
-                false => names.push(path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned()),
-            }
-        }
-    }
-    names.sort();
-    names.retain(|name| !name.starts_with("tensorboard"));
-    names
+/// Returns the names of the files of a run, without those of TensorBoard, whose names have the time.
+fn names(run: &Path) -> Vec<String> {
+    files(run).into_iter().filter(|name| !name.starts_with("tensorboard")).collect()
 }
 
 #[test]
@@ -65,7 +53,7 @@ fn baseline_changes_nothing_of_the_run() {
     let bench = bench();
     let (with, without) = (bench.train("with", &[]), bench.train("without", &["baseline=false"]));
     assert!(with.baseline.is_some() && without.baseline.is_none());
-    let [with_files, without_files] = ["with", "without"].map(|run| files(&bench.path(run)));
+    let [with_files, without_files] = ["with", "without"].map(|run| names(&bench.path(run)));
     let others: Vec<String> = with_files.iter().filter(|name| *name != BASELINE).cloned().collect();
     assert!(others.len() + 1 == with_files.len() && others == without_files, "{with_files:?}");
     // Files with times, settings or the baseline itself.

@@ -11,7 +11,7 @@ use faknow::report::{CHECKSUMS, Run, render};
 use faknow::tch::Device;
 use faknow::train::{Effect, RUN_FILES, ResumeOptions, RunFile, resume};
 
-use crate::support::{Bench, csv, posts};
+use crate::support::{Bench, csv, files, posts};
 
 /// Kinds of corruption of a file.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,22 +34,6 @@ fn apply(kind: Kind, path: &Path) {
         Kind::Flipped => bytes[middle] ^= 1,
     }
     fs::write(path, bytes).unwrap();
-}
-
-/// Returns the files below a directory, relative to it.
-fn files(dir: &Path) -> Vec<String> {
-    let (mut names, mut dirs) = (Vec::new(), vec![dir.to_owned()]);
-    while let Some(next) = dirs.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => dirs.push(path),
-                false => names.push(path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned()),
-            }
-        }
-    }
-    names.sort();
-    names
 }
 
 fn trained() -> Bench {

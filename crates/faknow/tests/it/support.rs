@@ -106,3 +106,19 @@ pub(crate) fn column(table: &Path, name: &str) -> Vec<String> {
     let column = lines.next().unwrap().position(|column| column == name).unwrap();
     lines.map(|mut row| row.nth(column).unwrap().to_owned()).collect()
 }
+
+/// Returns the files below a directory, relative to it.
+pub(crate) fn files(dir: &Path) -> Vec<String> {
+    let (mut names, mut dirs) = (Vec::new(), vec![dir.to_owned()]);
+    while let Some(next) = dirs.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => dirs.push(path),
+                false => names.push(path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned()),
+            }
+        }
+    }
+    names.sort();
+    names
+}
