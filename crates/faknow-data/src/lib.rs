@@ -26,7 +26,7 @@ mod text_file;
 pub use batch::Batch;
 pub use dataset::{Dataset, Subset, TensorDataset};
 pub use error::{Error, Result};
-pub use fields::{FieldBatch, FieldDataset, NodeFeatureKind, Standardization, TokenCounts};
+pub use fields::{FieldBatch, FieldDataset, NodeFeatureKind, Standardization, TokenCounts, TokenKind};
 pub use fingerprint::Fingerprint;
 pub use input::{Input, is_stream};
 pub use inspect::{

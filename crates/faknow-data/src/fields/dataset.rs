@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use tch::Tensor;
 
-use super::FieldBatch;
 use super::domains::DomainColumn;
 use super::features::FeatureColumn;
 use super::further_texts::FurtherText;
+use super::{FieldBatch, TokenKind};
 use crate::column::Column;
 use crate::fingerprint::Fingerprint;
 use crate::graph::{NewsColumn, TreeColumn};
@@ -202,16 +202,17 @@ impl FieldDataset {
         }
     }
 
-    /// Returns a hash of the input of a sample: its tokens and its tree, without label, id, domain and features; `None` if it has
-    /// neither, or the index is out of range. Equal inputs have equal hashes on every machine.
+    /// Returns a hash of the input of a sample: its tree and its tokens, except for those that `kind_of` ignores, without label, id,
+    /// domain and features; `None` if it has neither, or the index is out of range. Equal inputs have equal hashes on every machine.
     ///
     /// # Errors
     /// [`Error::Io`]: tokens stored in a file cannot be read.
-    pub fn input_hash(&self, index: usize) -> Result<Option<u64>> {
+    pub fn input_hash(&self, index: usize, mut kind_of: impl FnMut(u32) -> TokenKind) -> Result<Option<u64>> {
         let Some(row) = self.row(index) else { return Ok(None) };
-        let (tokens, tree) = (self.tokens(index)?, self.columns.trees.as_ref().map(|trees| trees.hash(row)));
-        let n_special = self.columns.subwords.as_ref().map_or(0, |subwords| subwords.ids().n_special);
-        if tokens.len() <= n_special && tree.is_none() {
+        let (mut tokens, tree) =
+            (self.tokens(index)?, self.columns.trees.as_ref().map(|trees| trees.hash(row)));
+        tokens.to_mut().retain(|&token| kind_of(token) != TokenKind::Ignored);
+        if tokens.is_empty() && tree.is_none() {
             return Ok(None);
         }
         let mut fingerprint = Fingerprint::new();

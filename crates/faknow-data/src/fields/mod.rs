@@ -20,4 +20,4 @@ mod token_counts;
 pub use batch::FieldBatch;
 pub use dataset::FieldDataset;
 pub use standardization::Standardization;
-pub use token_counts::{NodeFeatureKind, TokenCounts};
+pub use token_counts::{NodeFeatureKind, TokenCounts, TokenKind};

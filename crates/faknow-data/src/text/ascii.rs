@@ -3,15 +3,16 @@
 //! Texts are split at spaces. ASCII pieces are tokenized here; pieces with other characters are passed to the Unicode rules,
 //! for which a space is always a boundary.
 
-/// Calls `emit` for each word of `text` as defined by Unicode Standard Annex 29, without punctuation, until it returns false;
-/// returns whether it never did. `tokenize_unicode` tokenizes pieces with characters outside ASCII.
+/// Calls `emit` for each word of `text` as defined by Unicode Standard Annex 29, with or without `punctuation`, until it returns
+/// false; returns whether it never did. `tokenize_unicode` tokenizes pieces with characters outside ASCII.
 pub(super) fn words<G: FnMut(&str) -> bool>(
     text: &str,
+    punctuation: bool,
     emit: &mut G,
     tokenize_unicode: &mut impl FnMut(&str, &mut G) -> bool,
 ) -> bool {
     for_each_piece(text, &mut |piece| match piece.is_ascii() {
-        true => words_of_piece(piece, emit),
+        true => words_of_piece(piece, punctuation, emit),
         false => tokenize_unicode(piece, emit),
     })
 }
@@ -19,11 +20,12 @@ pub(super) fn words<G: FnMut(&str) -> bool>(
 /// Calls `emit` for each run of letters, digits and `_`, otherwise like [`words`].
 pub(super) fn runs<G: FnMut(&str) -> bool>(
     text: &str,
+    punctuation: bool,
     emit: &mut G,
     tokenize_unicode: &mut impl FnMut(&str, &mut G) -> bool,
 ) -> bool {
     for_each_piece(text, &mut |piece| match piece.is_ascii() {
-        true => runs_of_piece(piece, emit),
+        true => runs_of_piece(piece, punctuation, emit),
         false => tokenize_unicode(piece, emit),
     })
 }
@@ -45,11 +47,14 @@ fn for_each_piece(text: &str, emit: &mut impl FnMut(&str) -> bool) -> bool {
 
 /// Applies the rules WB5 to WB13 for letters, digits and the marks that join them; a word without letters and digits is
 /// punctuation.
-fn words_of_piece(piece: &str, emit: &mut impl FnMut(&str) -> bool) -> bool {
+fn words_of_piece(piece: &str, punctuation: bool, emit: &mut impl FnMut(&str) -> bool) -> bool {
     let bytes = piece.as_bytes();
     let mut start = 0;
     while start < bytes.len() {
         if !is_word(bytes[start]) {
+            if punctuation && bytes[start].is_ascii_graphic() && !emit(&piece[start..start + 1]) {
+                return false;
+            }
             start += 1;
             continue;
         }
@@ -66,7 +71,7 @@ fn words_of_piece(piece: &str, emit: &mut impl FnMut(&str) -> bool) -> bool {
             }
         }
         let word = &piece[start..end];
-        if word.bytes().any(|byte| byte.is_ascii_alphanumeric()) && !emit(word) {
+        if (punctuation || word.bytes().any(|byte| byte.is_ascii_alphanumeric())) && !emit(word) {
             return false;
         }
         start = end;
@@ -74,15 +79,17 @@ fn words_of_piece(piece: &str, emit: &mut impl FnMut(&str) -> bool) -> bool {
     true
 }
 
-fn runs_of_piece(piece: &str, emit: &mut impl FnMut(&str) -> bool) -> bool {
+fn runs_of_piece(piece: &str, punctuation: bool, emit: &mut impl FnMut(&str) -> bool) -> bool {
     let bytes = piece.as_bytes();
     let mut start = 0;
     while start < bytes.len() {
         let n = bytes[start..].iter().take_while(|byte| is_word(**byte)).count();
-        if n > 0 && !emit(&piece[start..start + n]) {
+        let is_token = n > 0 || (punctuation && bytes[start].is_ascii_graphic());
+        let end = start + n.max(1);
+        if is_token && !emit(&piece[start..end]) {
             return false;
         }
-        start += n + 1;
+        start = end;
     }
     true
 }
@@ -112,8 +119,10 @@ mod tests {
     use super::*;
     use crate::Rng;
 
-    fn by_unicode(text: &str) -> impl Iterator<Item = &str> {
-        text.split_word_bounds().filter(|word| word.chars().any(char::is_alphanumeric))
+    fn by_unicode(text: &str, punctuation: bool) -> impl Iterator<Item = &str> {
+        let is_visible = |c: char| !c.is_whitespace() && !c.is_control();
+        let is_token = move |c: char| c.is_alphanumeric() || (punctuation && is_visible(c));
+        text.split_word_bounds().map(str::trim).filter(move |word| word.chars().any(is_token))
     }
 
     #[test]
@@ -121,7 +130,9 @@ mod tests {
         let mut rng = Rng::new(5);
         let alphabet: Vec<char> =
             "aZ09_.,;:'\"-@#/ \t\u{1}!$aaa000   é中א\u{301}\u{200d}\u{a0}カ😀’٣".chars().collect();
-        for n_characters in [25, alphabet.len()] {
+        for (n_characters, punctuation) in
+            [(25, false), (25, true), (alphabet.len(), false), (alphabet.len(), true)]
+        {
             for _ in 0..100_000 {
                 let n = rng.next_u64() as usize % 12;
                 let text: String = (0..n).map(|_| alphabet[rng.next_u64() as usize % n_characters]).collect();
@@ -130,8 +141,9 @@ mod tests {
                     emitted.push(word.to_owned());
                     true
                 };
-                words(&text, &mut emit, &mut |piece, emit| by_unicode(piece).all(emit));
-                assert_eq!(emitted, by_unicode(&text).collect::<Vec<_>>(), "{text:?}");
+                let mut unicode = |piece: &str, emit: &mut _| by_unicode(piece, punctuation).all(emit);
+                words(&text, punctuation, &mut emit, &mut unicode);
+                assert_eq!(emitted, by_unicode(&text, punctuation).collect::<Vec<_>>(), "{text:?}");
             }
         }
     }
@@ -139,15 +151,19 @@ mod tests {
     #[test]
     fn stops_when_emit_returns_false() {
         let text = "one two-thrée four five";
-        for by_words in [true, false] {
+        for (by_words, punctuation) in [(true, true), (true, false), (false, true), (false, false)] {
             let mut n_emitted = 0;
             let mut emit = |_: &str| {
                 n_emitted += 1;
                 n_emitted < 3
             };
             let is_complete = match by_words {
-                true => words(text, &mut emit, &mut |piece, emit| by_unicode(piece).all(emit)),
-                false => runs(text, &mut emit, &mut |piece, emit| by_unicode(piece).all(emit)),
+                true => words(text, punctuation, &mut emit, &mut |piece, emit| {
+                    by_unicode(piece, punctuation).all(emit)
+                }),
+                false => runs(text, punctuation, &mut emit, &mut |piece, emit| {
+                    by_unicode(piece, punctuation).all(emit)
+                }),
             };
             assert!(!is_complete);
             assert_eq!(n_emitted, 3);

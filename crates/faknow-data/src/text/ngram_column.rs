@@ -19,8 +19,6 @@ pub(crate) struct NGramColumn {
     values: Vec<f32>,
     /// The end of each text in `indices`.
     ends: Vec<usize>,
-    /// Number of tokens of each text that are features.
-    n_known: Vec<u32>,
     /// Hash of the rows.
     content: u64,
 }
@@ -31,7 +29,6 @@ struct Rows {
     indices: Vec<u32>,
     values: Vec<f32>,
     sizes: Vec<usize>,
-    n_known: Vec<u32>,
 }
 
 impl NGramColumn {
@@ -45,7 +42,6 @@ impl NGramColumn {
                 let start = rows.indices.len();
                 encoder.encode_into(&tokens, &mut rows.indices, &mut rows.values);
                 rows.sizes.push(rows.indices.len() - start);
-                rows.n_known.push(tokens.iter().filter(|&&token| encoder.is_known(token)).count() as u32);
             }
             Ok(rows)
         };
@@ -57,14 +53,12 @@ impl NGramColumn {
             indices: Vec::with_capacity(n_values),
             values: Vec::with_capacity(n_values),
             ends: Vec::with_capacity(n_rows),
-            n_known: Vec::with_capacity(n_rows),
             content: 0,
         };
         let mut end = 0;
         for rows in chunks {
             column.indices.extend(rows.indices);
             column.values.extend(rows.values);
-            column.n_known.extend(rows.n_known);
             column.ends.extend(rows.sizes.into_iter().map(|size| {
                 end += size;
                 end
@@ -76,11 +70,6 @@ impl NGramColumn {
             fingerprint.add(u64::from(index) << 32 | u64::from(value.to_bits()));
         }
         Ok(Self { content: fingerprint.finish(), ..column })
-    }
-
-    /// Returns the number of tokens of a text that are features.
-    pub(crate) fn n_known(&self, row: usize) -> usize {
-        self.n_known[row] as usize
     }
 
     /// Returns the texts at `rows` as a batch.

@@ -37,7 +37,7 @@ pub struct TokenizerConfig {
     pub kind: TokenizerKind,
     /// Whether tokens are converted to lowercase; default true.
     pub lowercase: bool,
-    /// Whether punctuation, symbols and emoji are tokens; default false (removed).
+    /// Whether punctuation, symbols and emoji are tokens; default true.
     pub punctuation: bool,
     /// Whether each link is replaced by the token `<url>`; default true. If false, links are tokenized like other text.
     pub normalize_urls: bool,
@@ -80,7 +80,7 @@ impl Default for TokenizerConfig {
         Self {
             kind: TokenizerKind::Words,
             lowercase: true,
-            punctuation: false,
+            punctuation: true,
             normalize_urls: true,
             normalize_mentions: false,
             normalize_unicode: true,
@@ -96,10 +96,10 @@ impl Default for TokenizerConfig {
 /// use faknow_data::text::{Tokenizer, TokenizerConfig};
 ///
 /// let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
-/// assert_eq!(tokenizer.tokens("BREAKING: can't sleep? https://t.co/x1"), ["breaking", "can't", "sleep", "<url>"]);
+/// assert_eq!(tokenizer.tokens("BREAKING: can't sleep? https://t.co/x1"), ["breaking", ":", "can't", "sleep", "?", "<url>"]);
 ///
 /// let tokenizer = Tokenizer::new(TokenizerConfig::for_language("zh")?)?;
-/// assert_eq!(tokenizer.tokens("我们在北京，喝茶。"), ["我们", "在", "北京", "喝茶"]);
+/// assert_eq!(tokenizer.tokens("我们在北京，喝茶。"), ["我们", "在", "北京", ",", "喝茶", "。"]);
 /// # Ok::<(), faknow_data::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -173,18 +173,12 @@ impl Tokenizer {
 
     /// Calls `emit` for each token of `text` until it returns false; returns whether it never did.
     fn tokenize_piece(&self, text: &str, emit: &mut impl FnMut(&str) -> bool) -> bool {
-        if !self.config.punctuation {
-            match self.config.kind {
-                TokenizerKind::Words => {
-                    return ascii::words(text, emit, &mut |text, emit| self.tokenize_unicode(text, emit));
-                }
-                TokenizerKind::Alphanumeric => {
-                    return ascii::runs(text, emit, &mut |text, emit| self.tokenize_unicode(text, emit));
-                }
-                TokenizerKind::Jieba | TokenizerKind::Characters => {}
-            }
+        let by_unicode = &mut |text: &str, emit: &mut _| self.tokenize_unicode(text, emit);
+        match self.config.kind {
+            TokenizerKind::Words => ascii::words(text, self.config.punctuation, emit, by_unicode),
+            TokenizerKind::Alphanumeric => ascii::runs(text, self.config.punctuation, emit, by_unicode),
+            TokenizerKind::Jieba | TokenizerKind::Characters => self.tokenize_unicode(text, emit),
         }
-        self.tokenize_unicode(text, emit)
     }
 
     /// Calls `emit` for each token like [`tokenize_piece`](Self::tokenize_piece), without the fast path for ASCII.

@@ -145,7 +145,7 @@ fn rejects_invalid_records() {
     };
     let mixed = |first, second| vec![Ok(record("a", first, None)), Ok(record("b", second, None))];
     check(vec![], "the vocabulary is empty: the texts contain no words");
-    check(records(&[("", 0), (" ?", 1)]), "the vocabulary is empty: the texts contain no words");
+    check(records(&[("", 0), (" ", 1)]), "the vocabulary is empty: the texts contain no words");
     check(mixed(Some(0), None), "record 2: expected all records to be labeled or none, got no label");
     check(mixed(None, Some(0)), "record 2: expected all records to be labeled or none, got the first label");
     let mut broken = records(&[("a", 0); 9000]);

@@ -15,7 +15,8 @@ use crate::{Error, Loss, Mode, Result, loss};
 pub struct EntityConfig {
     /// Length of the word vectors, at least 1; ignored for pretrained vectors and encoders. Default 300.
     pub embedding_size: i64,
-    /// Dropout probability of the components of word vectors, from 0 to below 1; an encoder is frozen. Default 0.
+    /// Probability from 0 to below 1 that all occurrences of a word in a batch have the vector 0 in training; an encoder is frozen
+    /// and has no dropout. Default 0.
     pub embedding_dropout: f64,
     /// Whether word vectors are excluded from training. Default false.
     pub freeze_embedding: bool,

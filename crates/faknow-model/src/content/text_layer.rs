@@ -5,7 +5,7 @@ use tch::nn::Path;
 
 use super::text_input::words;
 use super::{TextInput, TextSource, TokenVectors};
-use crate::layers::{DistinctWords, dropout};
+use crate::layers::DistinctWords;
 use crate::{Error, Mode, Result};
 
 /// Settings of a [`TextLayer`], from the config of its model.
@@ -42,14 +42,15 @@ impl TextLayer {
         if !(0.0..1.0).contains(&embedding_dropout) {
             return invalid("embedding_dropout", "from 0 to below 1", embedding_dropout.to_string());
         }
-        let (name, is_trainable, dropout) = match source {
+        let (name, is_trainable) = match source {
             TextSource::Random { size, .. } if *size < 1 => {
                 return invalid("embedding_size", "at least 1", size.to_string());
             }
-            TextSource::Encoder(_) => (encoder, train_encoder, 0.0),
-            _ => (words, !freeze_embedding, embedding_dropout),
+            TextSource::Encoder(_) => (encoder, train_encoder),
+            _ => (words, !freeze_embedding),
         };
-        Ok(Self { input: TextInput::new(&(path / name), source, is_trainable)?, dropout, faithful })
+        let input = TextInput::new(&(path / name), source, is_trainable)?;
+        Ok(Self { input, dropout: embedding_dropout, faithful })
     }
 
     /// Returns the layer without dropout.
@@ -70,10 +71,12 @@ impl TextLayer {
                 let words = DistinctWords::new(embedding, &texts.ids, &texts.lengths, self.dropout, mode)?;
                 Ok(TokenVectors { vectors: words.of_tokens()?, mask: texts.mask()?, words: Some(words) })
             }
-            input => {
-                let TokenVectors { vectors, mask, .. } = input.forward(batch, text, mode)?;
-                Ok(TokenVectors::new(dropout(&vectors, self.dropout, mode)?, mask))
+            TextInput::Words(embedding) => {
+                let TokenVectors { vectors, mask, .. } = self.input.forward(batch, text, mode)?;
+                let vectors = embedding.dropout(&vectors, &words(batch, text)?.ids, self.dropout, mode)?;
+                Ok(TokenVectors::new(vectors, mask))
             }
+            encoder => encoder.forward(batch, text, mode),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use tch::Tensor;
 
+use super::Embedding;
 use super::windows::{self, DistinctTokens};
-use super::{Embedding, dropout};
 use crate::{Mode, Result};
 
 /// The vectors of the distinct words of a batch, each once, and where they occur.
@@ -18,9 +18,8 @@ pub(crate) struct DistinctWords {
 }
 
 impl DistinctWords {
-    /// Looks up the words of texts: token ids i64 `[n, len]`, with the number of tokens of each text, i64 `[n]`. In training,
-    /// vectors have dropout: the same for all occurrences of a word, as of Gal and Ghahramani, *A Theoretically Grounded
-    /// Application of Dropout in Recurrent Neural Networks*, NeurIPS 2016.
+    /// Looks up the words of texts: token ids i64 `[n, len]`, with the number of tokens of each text, i64 `[n]`. In training, words
+    /// have dropout ([`Embedding::dropout`]).
     ///
     /// # Errors
     /// A token id is not below the number of words.
@@ -32,7 +31,8 @@ impl DistinctWords {
         mode: Mode,
     ) -> Result<Self> {
         let tokens = DistinctTokens::without_padding(ids, lengths)?;
-        let vectors = dropout(&embedding.forward_distinct(&tokens.distinct)?, dropout_rate, mode)?;
+        let vectors = embedding.forward_distinct(&tokens.distinct)?;
+        let vectors = embedding.dropout(&vectors, &tokens.distinct, dropout_rate, mode)?;
         let padding = Tensor::f_zeros([1, embedding.size()], (vectors.kind(), vectors.device()))?;
         Ok(Self { vectors: Tensor::f_cat(&[vectors, padding], 0)?, tokens })
     }

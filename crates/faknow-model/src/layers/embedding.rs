@@ -5,7 +5,7 @@ use std::cell::Cell;
 use tch::nn::{Init, Path};
 use tch::{Kind, Tensor};
 
-use crate::{Error, Result};
+use crate::{Error, Mode, Result};
 
 /// PyTorch's `nn.Embedding`: `weight` `[n_words, size]`; row 0, the padding, is not treated specially.
 #[derive(Debug)]
@@ -94,6 +94,23 @@ impl Embedding {
         Ok(self.lookup(&distinct, true)?.f_index_select(0, &positions)?)
     }
 
+    /// Sets `vectors` `[.., size]` of the token ids `ids` i64 `[..]` to zero in training: those of each word with probability `rate`,
+    /// in all of its occurrences. Gal and Ghahramani, *A Theoretically Grounded Application of Dropout in Recurrent Neural
+    /// Networks*, NeurIPS 2016, section 4.2. The others are not scaled up, so that maxima over a text are not larger than in
+    /// evaluation.
+    ///
+    /// # Errors
+    /// A token id is not below the number of words.
+    pub(crate) fn dropout(&self, vectors: &Tensor, ids: &Tensor, rate: f64, mode: Mode) -> Result<Tensor> {
+        if !mode.is_train() || rate == 0.0 {
+            return Ok(vectors.shallow_clone());
+        }
+        let options = (Kind::Float, vectors.device());
+        let is_retained =
+            Tensor::f_rand([self.n_words(), 1], options)?.f_ge(rate)?.f_to_kind(vectors.kind())?;
+        Ok(vectors.f_mul(&Tensor::f_embedding(&is_retained, ids, -1, false, false)?)?)
+    }
+
     fn lookup(&self, ids: &Tensor, sparse: bool) -> Result<Tensor> {
         // libtorch's error for ids out of range names neither ids nor range.
         Tensor::f_embedding(&self.weight, ids, -1, false, sparse).map_err(|error| {
@@ -146,4 +163,29 @@ pub fn with_sparse_gradients<T>(forward: impl FnOnce() -> T) -> T {
     }
     let _restore = Restore(SPARSE_GRADIENTS.replace(true));
     forward()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+    use tch::nn::VarStore;
+
+    #[test]
+    fn dropout_removes_all_occurrences_of_words_and_scales_nothing() {
+        tch::manual_seed(3);
+        let vars = VarStore::new(Device::Cpu);
+        let embedding = Embedding::random(&vars.root(), 2000, 4).unwrap();
+        let ids = Tensor::arange(2000, (Kind::Int64, Device::Cpu)).repeat([3, 1]);
+        let vectors = embedding.forward(&ids).unwrap();
+        let dropped = embedding.dropout(&vectors, &ids, 0.3, Mode::Train).unwrap();
+        assert_eq!(dropped.get(0), dropped.get(2));
+        let is_zero = dropped.get(0).eq(0.0).all_dim(1, false);
+        let share = is_zero.to_kind(Kind::Double).mean(Kind::Double).double_value(&[]);
+        assert!((share - 0.3).abs() < 0.05, "{share}");
+        let is_retained = is_zero.logical_not().unsqueeze(1).to_kind(Kind::Float);
+        assert_eq!(dropped.get(0), vectors.get(0) * is_retained);
+        assert_eq!(embedding.dropout(&vectors, &ids, 0.3, Mode::Eval).unwrap(), vectors);
+        assert_eq!(embedding.dropout(&vectors, &ids, 0.0, Mode::Train).unwrap(), vectors);
+    }
 }

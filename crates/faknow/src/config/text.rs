@@ -21,8 +21,9 @@ pub struct TextConfig {
     pub tokenizer: Option<TokenizerKind>,
     /// Whether texts are lowercased. Default true.
     pub lowercase: bool,
-    /// Whether punctuation, symbols and emoji are tokens too. Default false.
-    pub punctuation: bool,
+    /// Whether punctuation, symbols and emoji are tokens too. Default: true, except for n-grams of words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub punctuation: Option<bool>,
     /// Whether URLs are replaced by the token `<url>`. Default true.
     pub normalize_urls: bool,
     /// Whether @mentions are replaced by the token `<user>`. Default false.
@@ -64,7 +65,7 @@ impl Default for TextConfig {
             language: "en".into(),
             tokenizer: None,
             lowercase: true,
-            punctuation: false,
+            punctuation: None,
             normalize_urls: true,
             normalize_mentions: false,
             normalize_unicode: true,
@@ -88,15 +89,17 @@ impl TextConfig {
     }
 
     /// Returns the settings of the tokenizer for a model with these input fields. Models of n-grams read Chinese as characters,
-    /// including punctuation, unless the config sets another tokenizer.
+    /// unless the config sets another tokenizer, and words without punctuation, unless it sets that.
     ///
     /// # Errors
     /// As for [`tokenizer_config`](Self::tokenizer_config).
     pub(crate) fn tokenizer_config_for(&self, fields: &Fields) -> Result<TokenizerConfig> {
         let mut config = self.tokenizer_config()?;
-        if fields.ngrams.is_some() && self.tokenizer.is_none() && config.kind == TokenizerKind::Jieba {
-            config.kind = TokenizerKind::Characters;
-            config.punctuation = true;
+        if fields.ngrams.is_some() {
+            if self.tokenizer.is_none() && config.kind == TokenizerKind::Jieba {
+                config.kind = TokenizerKind::Characters;
+            }
+            config.punctuation = self.punctuation.unwrap_or(config.kind == TokenizerKind::Characters);
         }
         Ok(config)
     }
@@ -117,7 +120,7 @@ impl TextConfig {
             config.kind = kind;
         }
         config.lowercase = self.lowercase;
-        config.punctuation = self.punctuation;
+        config.punctuation = self.punctuation.unwrap_or(config.punctuation);
         config.normalize_urls = self.normalize_urls;
         config.normalize_mentions = self.normalize_mentions;
         config.normalize_unicode = self.normalize_unicode;

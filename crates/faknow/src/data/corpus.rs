@@ -140,7 +140,7 @@ impl Corpus {
         let classes: Vec<String> = self.classes.names().iter().enumerate().map(count).collect();
         let (n, classes) = (data.n_samples(), classes.join(", "));
         let (mut units, mut details) = (Vec::new(), Vec::new());
-        let known: KnownTokens = data.token_counts(self.encoders.node_features())?.into_iter().collect();
+        let known: KnownTokens = self.encoders.token_counts(data)?.into_iter().collect();
         if data.has_words() || data.has_subwords() {
             let storage = if data.is_on_disk() { ", stored on disk" } else { "" };
             let per_text = known.n_tokens as f64 / n.max(1) as f64;

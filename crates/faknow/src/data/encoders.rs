@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use faknow_data::graph::{TfIdf, Tree};
-use faknow_data::text::{NGramEncoder, TokenStorage, Tokenizer, TokenizerConfig, Vocab};
-use faknow_data::{FieldDataset, NodeFeatureKind, Record};
+use faknow_data::text::{NGramEncoder, TokenStorage, Tokenizer, TokenizerConfig, UNKNOWN, Vocab};
+use faknow_data::{FieldDataset, NodeFeatureKind, Record, TokenCounts, TokenKind};
 use faknow_model::encoder::PretrainedEncoder;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -145,6 +145,50 @@ impl FieldEncoders {
     /// Returns what is wrong with the features of a record that the model reads, if anything.
     pub(crate) fn feature_problem(&self, record: &Record) -> Option<FeatureProblem<'_>> {
         self.features.as_ref()?.problem_of(record)
+    }
+
+    /// Returns the numbers of tokens of each sample, without punctuation.
+    ///
+    /// # Errors
+    /// Tokens stored in a file cannot be read.
+    pub(crate) fn token_counts(&self, data: &FieldDataset) -> Result<Vec<TokenCounts>> {
+        Ok(data.token_counts(self.kinds_of_tokens(), self.node_features())?)
+    }
+
+    /// Returns a function that returns how a token is counted, which it determines once for each id.
+    pub(crate) fn kinds_of_tokens(&self) -> impl FnMut(u32) -> TokenKind {
+        let mut kinds = Vec::new();
+        move |id| {
+            let index = id as usize;
+            if kinds.len() <= index {
+                kinds.resize(index + 1, None);
+            }
+            *kinds[index].get_or_insert_with(|| self.kind_of_token(id))
+        }
+    }
+
+    fn kind_of_token(&self, id: u32) -> TokenKind {
+        // An incomplete character of a subword is one of a word.
+        let is_word =
+            |token: &str| token.chars().any(|c| c.is_alphanumeric() || c == char::REPLACEMENT_CHARACTER);
+        match (&self.subwords, &self.words) {
+            (Some(subwords), _) => {
+                let tokenizer = &subwords.tokenizer;
+                match tokenizer.unknown_id() {
+                    Some(unknown) if unknown == id => TokenKind::Unknown,
+                    // The text of a special token is empty.
+                    _ if !tokenizer.decode(&[id]).is_some_and(|text| is_word(&text)) => TokenKind::Ignored,
+                    _ => TokenKind::Known,
+                }
+            }
+            (None, Some(words)) => match &self.ngrams {
+                _ if id <= UNKNOWN => TokenKind::Unknown,
+                _ if !words.vocab.word(id).is_some_and(is_word) => TokenKind::Ignored,
+                Some(ngrams) if !ngrams.is_known(id) => TokenKind::Unknown,
+                _ => TokenKind::Known,
+            },
+            (None, None) => TokenKind::Known,
+        }
     }
 
     /// Returns what the features of the nodes of trees mean.

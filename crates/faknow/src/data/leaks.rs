@@ -7,7 +7,7 @@ use std::path::Path;
 
 use faknow_data::common::printable_path;
 use faknow_data::text::UNKNOWN;
-use faknow_data::{Dataset as _, FieldDataset};
+use faknow_data::{Dataset as _, FieldDataset, TokenKind};
 
 use crate::config::DataConfig;
 use crate::data::corpus::Corpus;
@@ -94,8 +94,8 @@ fn have_same_content(a: &Path, b: &Path) -> std::io::Result<bool> {
 /// Returns warnings about validation and test samples whose input is that of a training sample, and about test samples whose
 /// input is that of a validation sample.
 ///
-/// Compared is what a model reads: the tokens of texts, so that case, whitespace and punctuation make no difference where the
-/// tokenizer ignores them, and shape and features of trees. Not compared are texts without a known word, and texts with unknown
+/// Compared is what a model reads: the tokens of texts without punctuation, so that case and whitespace make no difference where
+/// the tokenizer ignores them, and shape and features of trees. Not compared are texts without a known word, and texts with unknown
 /// words and few known ones.
 ///
 /// # Errors
@@ -121,16 +121,17 @@ fn shared(
     (name, part): (&str, &FieldDataset),
     encoders: &FieldEncoders,
 ) -> Result<Option<String>> {
+    let mut kind_of = encoders.kinds_of_tokens();
     // Memory is proportional to the smaller part, that of the evaluation.
     let mut samples: HashMap<u64, Vec<u32>> = HashMap::new();
     for index in 0..part.n_samples() {
-        if let Some(hash) = input_hash(part, index)? {
+        if let Some(hash) = input_hash(part, index, &mut kind_of)? {
             samples.entry(hash).or_default().push(index as u32);
         }
     }
     let (mut n, mut n_other_class, mut examples) = (0, 0, Vec::new());
     for index in 0..other.n_samples() {
-        let Some(hash) = input_hash(other, index)? else { continue };
+        let Some(hash) = input_hash(other, index, &mut kind_of)? else { continue };
         for sample in samples.remove(&hash).unwrap_or_default() {
             n += 1;
             n_other_class += usize::from(part.class(sample as usize) != other.class(index));
@@ -157,16 +158,22 @@ fn shared(
 }
 
 /// Returns a hash of the input of a sample; `None` for a text that is not compared.
-fn input_hash(data: &FieldDataset, index: usize) -> Result<Option<u64>> {
+fn input_hash(
+    data: &FieldDataset,
+    index: usize,
+    kind_of: &mut impl FnMut(u32) -> TokenKind,
+) -> Result<Option<u64>> {
     if data.has_words() {
         let tokens = data.tokens(index)?;
-        let n_known = tokens.iter().filter(|&&token| token > UNKNOWN).count();
-        let is_complete = n_known > 0 && n_known == tokens.len();
+        // An n-gram model distinguishes words that are not features, too.
+        let n_known =
+            tokens.iter().filter(|&&token| token > UNKNOWN && kind_of(token) != TokenKind::Ignored).count();
+        let is_complete = n_known > 0 && !tokens.contains(&UNKNOWN);
         if !is_complete && n_known < MIN_KNOWN_WORDS {
             return Ok(None);
         }
     }
-    Ok(data.input_hash(index)?)
+    Ok(data.input_hash(index, kind_of)?)
 }
 
 /// Returns the id of a sample or the start of its text.

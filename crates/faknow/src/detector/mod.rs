@@ -277,7 +277,7 @@ impl Detector {
 
     /// Tests the detector on samples with these domains, one entry per sample, or none.
     fn test_all(&self, data: FieldDataset, domains: &[Option<String>]) -> Result<DetectorEvaluation> {
-        let counts = data.token_counts(self.encoders.node_features())?;
+        let counts = self.encoders.token_counts(&data)?;
         let loader = eval_loader(data, &self.config.loader)?;
         let evaluation = evaluate(&self.model, &loader, &self.config.metrics()?, self.device)?;
         let (evaluation, rows) = in_order(evaluation, &loader)?;

@@ -22,7 +22,7 @@ impl Detector {
             return Ok(Vec::new());
         }
         let features = self.encoders.node_features();
-        let counts = data.token_counts(features)?;
+        let counts = self.encoders.token_counts(&data)?;
         let loader = eval_loader(data, &self.config.loader)?;
         let mut rows = vec![Vec::new(); n_samples];
         for (index, batch) in loader.batches(0, 0).enumerate() {

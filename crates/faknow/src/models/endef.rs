@@ -99,7 +99,11 @@ impl ModelSpec for EndefSpec {
             "at least 1",
             "dimension of the word vectors of entities; pretrained vectors and encoders bring their own",
         ),
-        Hyperparameter::new("embedding_dropout", "0 to below 1", "dropout of the word vectors of entities"),
+        Hyperparameter::new(
+            "embedding_dropout",
+            "0 to below 1",
+            "share of the words of entities without their vectors in a training step",
+        ),
         Hyperparameter::new("freeze_embedding", "boolean", "do not train the word vectors of entities"),
         Hyperparameter::new("n_filters", "at least 1", "filters of the branch of entities per kernel size"),
         Hyperparameter::new(

@@ -18,7 +18,11 @@ impl ModelSpec for M3fendSpec {
             "at least 1",
             "dimension of the word vectors; pretrained vectors and encoders bring their own",
         ),
-        Hyperparameter::new("embedding_dropout", "0 to below 1", "dropout of word vectors"),
+        Hyperparameter::new(
+            "embedding_dropout",
+            "0 to below 1",
+            "share of the words without their vectors in a training step",
+        ),
         Hyperparameter::new("freeze_embedding", "boolean", "do not train the word vectors"),
         Hyperparameter::new("train_encoder", "boolean", "train the encoder, too"),
         Hyperparameter::new("n_semantic_experts", "at least 1", "experts on the text"),

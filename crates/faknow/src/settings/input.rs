@@ -214,7 +214,12 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "overrides the language's tokenizer",
             ),
             setting("lowercase", ENCODING, "boolean", "convert to lowercase"),
-            setting("punctuation", ENCODING, "boolean", "make punctuation, symbols and emoji tokens"),
+            setting(
+                "punctuation",
+                ENCODING,
+                "boolean",
+                "make punctuation, symbols and emoji tokens; default: true, except for n-grams of words",
+            ),
             setting("normalize_urls", ENCODING, "boolean", "replace each URL by the token `<url>`"),
             setting("normalize_mentions", ENCODING, "boolean", "replace each @mention by the token `<user>`"),
             setting(

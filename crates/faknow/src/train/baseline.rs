@@ -118,13 +118,15 @@ fn predict(config: &Config, part: BaselinePart, interrupt: &Interrupt) -> Result
     Ok(decision.apply(&predictions.ok_or_else(missing)?)?)
 }
 
-/// Returns the config of the baseline: the defaults of its model, with the records, the language and the decision rule of
-/// `config`.
+/// Returns the config of the baseline: the defaults of its model, with the records, the language, the punctuation and the
+/// decision rule of `config`.
 fn baseline_config(config: &Config) -> Result<Config> {
     let mut baseline = config.registry.config_for(MODEL)?;
     baseline.seed = config.seed;
     baseline.data = config.data.clone();
     baseline.text.language.clone_from(&config.text.language);
+    // A comparison of a model that reads punctuation with one that does not would be unfair.
+    baseline.text.punctuation = Some(config.text.tokenizer_config()?.punctuation);
     baseline.text.memory = config.text.memory;
     baseline.loader.workers = config.loader.workers;
     baseline.decision = config.decision.clone();

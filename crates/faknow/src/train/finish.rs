@@ -228,7 +228,7 @@ fn decide_part<'a>(
     corpus: &Corpus,
 ) -> Result<Option<Part<'a>>> {
     let Some(((of_model, rows), data)) = part.zip(data) else { return Ok(None) };
-    let counts = data.token_counts(corpus.encoders.node_features())?;
+    let counts = corpus.encoders.token_counts(data)?;
     let samples = (&*rows, &*domains_of(data, &rows));
     let decided = decide(of_model.clone(), samples, &counts, decision, corpus.classes.names())?;
     Ok(Some(Part { of_model, decided, rows, data }))

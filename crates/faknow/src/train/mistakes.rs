@@ -54,7 +54,7 @@ pub(crate) fn most_confident_mistakes(
             ("word", words.iter().map(word).zip(contributions).collect())
         };
         let n_parts = parts.len();
-        let counts = data.subset(&[sample])?.token_counts(corpus.encoders.node_features())?;
+        let counts = corpus.encoders.token_counts(&data.subset(&[sample])?)?;
         let max_parts = if unit == "node" { MAX_NODES } else { n_parts };
         let parts = parts.into_iter().take(max_parts);
         Ok(Mistake {
