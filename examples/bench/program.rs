@@ -225,8 +225,10 @@ impl Programs {
             .collect()
     }
 
+    /// Returns the arguments that train TextCNN on words, which the Python programs read, too.
     fn textcnn(&self, data: &[String], n_epochs: usize) -> Vec<String> {
-        self.training("textcnn", data, n_epochs)
+        let words = ["--set", "text.punctuation=false"].map(String::from);
+        self.training("textcnn", data, n_epochs).into_iter().chain(words).collect()
     }
 
     fn trees(&self, model: &str, n_epochs: usize) -> Vec<String> {

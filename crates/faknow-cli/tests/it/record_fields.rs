@@ -119,7 +119,8 @@ fn fields_of_records_may_have_other_columns_in_new_files() {
         assert_eq!(scores(&predict("renamed.jsonl", other).json_lines()), expected, "{run}: predict");
         let loss = |result: &Value| result["test"]["loss"].as_f64().unwrap();
         let tested = loss(&test("posts/social/test.jsonl", &[]).json());
-        assert_eq!(loss(&test("renamed.jsonl", other).json()), tested, "{run}: test");
+        let renamed = loss(&test("renamed.jsonl", other).json());
+        assert!((renamed - tested).abs() < 1e-5, "{run}: test: {renamed} instead of {tested}");
         for command in ["predict", "test"] {
             let file = if command == "predict" { "--input" } else { "--data" };
             let args = [&[command, &run, file, "renamed.jsonl"][..], wrong.0].concat();
