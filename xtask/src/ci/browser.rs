@@ -141,7 +141,7 @@ fn check_console(browser: &Browser) -> Result<()> {
     Ok(())
 }
 
-/// Classifies a text on the server's page, which shows it as typed, with the prediction, a bar per class and a mark per word.
+/// Classifies a text on the server's page, which shows it as typed, with the prediction, a bar per class and a mark per token.
 fn classify_text(browser: &Browser, address: &str) -> Result<()> {
     browser.open(address)?;
     browser.script(
@@ -161,7 +161,10 @@ fn classify_text(browser: &Browser, address: &str) -> Result<()> {
         ensure!(started.elapsed() < Duration::from_secs(60), "no prediction");
         std::thread::sleep(Duration::from_millis(50));
     };
-    ensure!(seen == json!(["SHOCKING: the <b>mayor</b> lied!", 2, 6, "prediction"]), "the page shows {seen}");
+    ensure!(
+        seen == json!(["SHOCKING: the <b>mayor</b> lied!", 2, 13, "prediction"]),
+        "the page shows {seen}"
+    );
     check_console(browser)
 }
 

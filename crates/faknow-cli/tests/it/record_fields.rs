@@ -146,7 +146,8 @@ fn fields_of_records_may_have_other_columns_in_new_files() {
             }
             Missing::Unused => {
                 assert_eq!(scores(&predict("without.jsonl", &[]).json_lines()), expected, "{run}");
-                assert_eq!(loss(&test("without.jsonl", &[]).json()), tested, "{run}");
+                let without = loss(&test("without.jsonl", &[]).json());
+                assert!((without - tested).abs() < 1e-5, "{run}: {without} instead of {tested}");
             }
         }
         // Tokens are those of the text.

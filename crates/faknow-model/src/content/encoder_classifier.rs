@@ -87,7 +87,7 @@ impl Default for EncoderClassifierConfig {
 pub enum ClassifierHead {
     /// A linear layer.
     Linear,
-    /// A hidden layer with tanh and a linear layer, as the head of RoBERTa.
+    /// A hidden layer and a linear layer: with tanh, as the head of RoBERTa, or on a frozen encoder with ReLU.
     Mlp,
 }
 
@@ -95,7 +95,7 @@ pub enum ClassifierHead {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tuning {
-    /// None: only the head is trained.
+    /// None: only the head is trained, on vectors that are normalized to mean 0 and variance 1.
     Frozen,
     /// All.
     Full,
@@ -278,9 +278,23 @@ impl EncoderClassifier {
 
     /// Computes the logits `[n, n_classes]` of the vectors of texts, `[n, hidden_size]`.
     fn classify(&self, features: &Tensor, mode: Mode) -> Result<Tensor> {
-        let mut features = dropout(features, self.dropout, mode)?;
+        let is_frozen = self.tuning == Tuning::Frozen;
+        let mut features = match is_frozen {
+            // The vectors of a frozen encoder are often so small that a head on them learns slowly.
+            true => features.f_layer_norm(
+                features.size()[1..].to_vec(),
+                None::<&Tensor>,
+                None::<&Tensor>,
+                1e-5,
+                false,
+            )?,
+            false => features.shallow_clone(),
+        };
+        features = dropout(&features, self.dropout, mode)?;
         if let Some(dense) = &self.dense {
-            features = dropout(&dense.forward(&features)?.f_tanh()?, self.dropout, mode)?;
+            let hidden = dense.forward(&features)?;
+            let hidden = if is_frozen { hidden.f_relu()? } else { hidden.f_tanh()? };
+            features = dropout(&hidden, self.dropout, mode)?;
         }
         self.classifier.forward(&features)
     }

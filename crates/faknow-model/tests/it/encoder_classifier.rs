@@ -104,7 +104,25 @@ fn all_tunings_start_from_the_same_encoder_and_train_their_weights_only() {
         let is_trained = model.encoder().parameters()[0].1.grad().defined();
         assert_eq!(is_trained, tuning == Tuning::Full);
     }
-    assert!(logits.iter().all(|it| it.allclose(&logits[0], 1e-12, 1e-12, false)));
+    // The head of a frozen encoder reads normalized vectors.
+    assert!(logits[1].allclose(&logits[2], 1e-12, 1e-12, false));
+}
+
+#[test]
+fn the_head_of_a_frozen_encoder_does_not_depend_on_the_scale_of_its_vectors() {
+    let _generator = crate::generator();
+    let pretrained = pretrained();
+    let config = EncoderClassifierConfig { tuning: Tuning::Frozen, head: ClassifierHead::Mlp, ..small() };
+    let (_vars, model) = build(&config, &TextSource::Encoder(&pretrained));
+    let mut batch = batch();
+    let subwords = batch.subwords.take().unwrap();
+    let vectors = model.encoder().encode(&subwords, Mode::Eval).unwrap().padded().unwrap();
+    let [small, large] = [0.1, 100.0].map(|scale| {
+        let encoded = Encoded::new(&vectors * scale + 3.0, subwords.lengths.shallow_clone()).unwrap();
+        batch.encoded = Some(encoded);
+        model.forward(&batch, Mode::Eval).unwrap().logits
+    });
+    assert!(small.allclose(&large, 1e-2, 1e-2, false));
 }
 
 #[test]
