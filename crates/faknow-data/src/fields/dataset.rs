@@ -209,15 +209,15 @@ impl FieldDataset {
     /// [`Error::Io`]: tokens stored in a file cannot be read.
     pub fn input_hash(&self, index: usize, mut kind_of: impl FnMut(u32) -> TokenKind) -> Result<Option<u64>> {
         let Some(row) = self.row(index) else { return Ok(None) };
-        let (mut tokens, tree) =
-            (self.tokens(index)?, self.columns.trees.as_ref().map(|trees| trees.hash(row)));
-        tokens.to_mut().retain(|&token| kind_of(token) != TokenKind::Ignored);
-        if tokens.is_empty() && tree.is_none() {
+        let (tokens, tree) = (self.tokens(index)?, self.columns.trees.as_ref().map(|trees| trees.hash(row)));
+        let tokens =
+            tokens.iter().filter(|&&token| kind_of(token) != TokenKind::Ignored).map(|&token| token.into());
+        let mut parts = tokens.chain(tree).peekable();
+        if parts.peek().is_none() {
             return Ok(None);
         }
         let mut fingerprint = Fingerprint::new();
-        tokens.iter().for_each(|&token| fingerprint.add(u64::from(token)));
-        tree.into_iter().for_each(|hash| fingerprint.add(hash));
+        parts.for_each(|part| fingerprint.add(part));
         Ok(Some(fingerprint.finish()))
     }
 

@@ -157,13 +157,10 @@ mod tests {
                 n_emitted += 1;
                 n_emitted < 3
             };
+            let mut unicode = |piece: &str, emit: &mut _| by_unicode(piece, punctuation).all(emit);
             let is_complete = match by_words {
-                true => words(text, punctuation, &mut emit, &mut |piece, emit| {
-                    by_unicode(piece, punctuation).all(emit)
-                }),
-                false => runs(text, punctuation, &mut emit, &mut |piece, emit| {
-                    by_unicode(piece, punctuation).all(emit)
-                }),
+                true => words(text, punctuation, &mut emit, &mut unicode),
+                false => runs(text, punctuation, &mut emit, &mut unicode),
             };
             assert!(!is_complete);
             assert_eq!(n_emitted, 3);

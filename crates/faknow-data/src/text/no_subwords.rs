@@ -53,11 +53,6 @@ impl SubwordTokenizer {
         match self.0 {}
     }
 
-    /// Returns the number of special tokens that are added to each text.
-    pub fn n_special(&self) -> usize {
-        match self.0 {}
-    }
-
     /// Returns the id that pads batches.
     pub fn padding_id(&self) -> u32 {
         match self.0 {}

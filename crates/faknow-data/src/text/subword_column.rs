@@ -24,8 +24,6 @@ pub(crate) struct SubwordColumn {
 pub(crate) struct SubwordIds {
     pub(crate) padding: u32,
     pub(crate) unknown: Option<u32>,
-    /// Number of special tokens of each text.
-    pub(crate) n_special: usize,
 }
 
 impl SubwordColumn {
@@ -50,11 +48,7 @@ impl SubwordColumn {
             shards.iter().try_for_each(|shard| writer.push(shard).map(drop))?;
             chunk.into_iter().try_for_each(&mut *handle)
         })?;
-        let ids = SubwordIds {
-            padding: tokenizer.padding_id(),
-            unknown: tokenizer.unknown_id(),
-            n_special: tokenizer.n_special(),
-        };
+        let ids = SubwordIds { padding: tokenizer.padding_id(), unknown: tokenizer.unknown_id() };
         Ok(Self::new(writer.finish(TokenWriter::finish)?, ids))
     }
 

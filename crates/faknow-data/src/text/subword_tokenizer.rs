@@ -143,11 +143,6 @@ impl SubwordTokenizer {
         self.max_length
     }
 
-    /// Returns the number of special tokens that are added to each text.
-    pub fn n_special(&self) -> usize {
-        self.n_special
-    }
-
     /// Returns the id that pads batches.
     pub fn padding_id(&self) -> u32 {
         self.padding_id
