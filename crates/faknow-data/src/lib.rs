@@ -10,6 +10,7 @@ mod error;
 mod fields;
 mod fingerprint;
 pub mod graph;
+pub mod image;
 mod input;
 mod inspect;
 mod loader;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
 use crate::graph::{NewsBatch, NodeFeatures, Trees};
+use crate::image::Images;
 use crate::text::{Encoded, NGrams, Subwords, TextFields, Words};
 use crate::{Batch, Error, Result};
 
@@ -34,6 +35,11 @@ pub struct FieldBatch {
     pub ngrams: Option<NGrams>,
     /// Further texts of the samples by name, such as `entities`.
     pub texts: BTreeMap<String, TextFields>,
+    /// Images as pixels.
+    pub images: Option<Images>,
+    /// Images as the output of an encoder that is not trained: vectors of their regions, or one per image; none for a missing
+    /// image.
+    pub encoded_images: Option<Encoded>,
     /// Propagation trees as one graph.
     pub trees: Option<Trees>,
     /// News articles of one graph.
@@ -138,6 +144,16 @@ impl FieldBatch {
         self.texts.get(name).ok_or_else(|| self.missing_field(name, TEXT_PROVIDER))
     }
 
+    /// Returns the images as pixels.
+    ///
+    /// # Errors
+    /// [`Error::MissingField`]: the batch has no such field.
+    pub fn images(&self) -> Result<&Images> {
+        self.images
+            .as_ref()
+            .ok_or_else(|| self.missing_field("images", "an image column of the records (`ColumnMap::image`)"))
+    }
+
     /// Returns the propagation trees.
     ///
     /// # Errors
@@ -180,6 +196,8 @@ impl FieldBatch {
             ("subwords", self.subwords.is_some()),
             ("encoded", self.encoded.is_some()),
             ("ngrams", self.ngrams.is_some()),
+            ("images", self.images.is_some()),
+            ("encoded_images", self.encoded_images.is_some()),
             ("trees", self.trees.is_some()),
             ("news", self.news.is_some()),
             ("domains", self.domains.is_some()),
@@ -213,6 +231,8 @@ impl Batch for FieldBatch {
             encoded: self.encoded.as_ref().map(|encoded| encoded.to_device(device)),
             ngrams: self.ngrams.as_ref().map(|ngrams| ngrams.to_device(device)),
             texts: self.texts.iter().map(|(name, text)| (name.clone(), text.to_device(device))).collect(),
+            images: self.images.as_ref().map(|images| images.to_device(device)),
+            encoded_images: self.encoded_images.as_ref().map(|encoded| encoded.to_device(device)),
             trees: self.trees.as_ref().map(|trees| trees.to_device(device)),
             news: self.news.clone(),
             domains: self.domains.as_ref().map(to_device),
