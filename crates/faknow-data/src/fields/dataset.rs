@@ -349,6 +349,8 @@ impl Dataset for FieldDataset {
             subwords: subwords.map(|subwords| subwords.collate(&rows)).transpose()?,
             encoded: columns.encoded.as_ref().map(|encoded| encoded.collate(&rows)).transpose()?,
             ngrams: columns.ngrams.as_ref().map(|ngrams| ngrams.collate(&rows)).transpose()?,
+            images: None,
+            encoded_images: None,
             trees: columns.trees.as_ref().map(|trees| trees.collate(&rows)).transpose()?,
             news: columns.news.as_ref().map(|news| news.collate(&rows)),
             domains: columns.domains.as_ref().map(|domains| domains.collate(&rows)).transpose()?,
