@@ -1,5 +1,7 @@
 //! Options of the columns of records that some models read in addition to the text.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use faknow::config::DataConfig;
 
@@ -7,8 +9,14 @@ use faknow::config::DataConfig;
 #[derive(Debug, Default, Args)]
 pub(crate) struct ColumnOptions {
     /// Field of the domain (topic, event), for models that use it and for results per domain
-    #[arg(long, value_name = "COLUMN", help_heading = "Records")]
+    #[arg(long, visible_alias = "event", value_name = "COLUMN", help_heading = "Records")]
     pub(crate) domain: Option<String>,
+    /// Field of the image of a post: the path of a file, for models that read images
+    #[arg(long, value_name = "COLUMN", help_heading = "Records")]
+    image: Option<String>,
+    /// Directory of the images [default: that of the file of records]
+    #[arg(long, value_name = "DIR", help_heading = "Records")]
+    image_dir: Option<PathBuf>,
     /// Field of the comments on the text, for models of emotions computed from lexicons
     #[arg(long, value_name = "COLUMN", help_heading = "Records")]
     comments: Option<String>,
@@ -20,10 +28,18 @@ pub(crate) struct ColumnOptions {
 impl ColumnOptions {
     /// Applies the options to the `data` table of a config.
     pub(crate) fn apply(&self, data: &mut DataConfig) {
-        for (given, setting) in [(&self.domain, &mut data.domain), (&self.comments, &mut data.comments)] {
+        let columns = [
+            (&self.domain, &mut data.domain),
+            (&self.image, &mut data.image),
+            (&self.comments, &mut data.comments),
+        ];
+        for (given, setting) in columns {
             if given.is_some() {
                 setting.clone_from(given);
             }
+        }
+        if self.image_dir.is_some() {
+            data.image_dir.clone_from(&self.image_dir);
         }
         for feature in &self.features {
             let (name, column) = feature.split_once('=').unwrap_or((feature, feature));

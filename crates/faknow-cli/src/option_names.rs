@@ -1,7 +1,7 @@
 //! Replaces config keys in error messages by the names of the options that set them.
 
 /// Config keys, and the options that set them.
-const OPTIONS: [(&str, &str); 34] = [
+const OPTIONS: [(&str, &str); 37] = [
     ("data.train", "--train"),
     ("data.valid", "--valid"),
     ("data.test", "--test"),
@@ -18,6 +18,8 @@ const OPTIONS: [(&str, &str); 34] = [
     ("data.text", "--text"),
     ("data.label", "--label"),
     ("data.domain", "--domain"),
+    ("data.image", "--image"),
+    ("data.image_dir", "--image-dir"),
     ("data.entities", "--entities"),
     ("data.comments", "--comments"),
     ("data.features", "--features"),
@@ -32,6 +34,7 @@ const OPTIONS: [(&str, &str); 34] = [
     ("data.quotes", "--no-quotes"),
     ("text.language", "--language"),
     ("text.encoder", "--encoder"),
+    ("image.encoder", "--image-encoder"),
     ("trainer.epochs", "--epochs"),
     ("seed", "--seed"),
     ("device", "--device"),

@@ -44,6 +44,9 @@ pub(crate) struct TrainingOptions {
     /// Directory of a pretrained encoder such as BERT, in the format of Hugging Face
     #[arg(long, value_name = "DIR", help_heading = "Records")]
     encoder: Option<PathBuf>,
+    /// Weights of a pretrained image encoder: VGG, ResNet (torchvision) or EfficientNet-Lite0
+    #[arg(long, value_name = "FILE", help_heading = "Records")]
+    image_encoder: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigOptions,
 }
@@ -71,10 +74,12 @@ impl TrainingOptions {
         if let (Some(_), Some(model)) = (&file, model) {
             config = config.with("model.name", registry.model(&model)?.name.into())?;
         }
-        if let Some(encoder) = &self.encoder {
-            let value = toml::Value::try_from(encoder);
-            let value = value.map_err(|error| Error::config("text.encoder", error.to_string()))?;
-            config = config.with("text.encoder", value)?;
+        for (key, path) in [("text.encoder", &self.encoder), ("image.encoder", &self.image_encoder)] {
+            if let Some(path) = path {
+                let value = toml::Value::try_from(path);
+                config =
+                    config.with(key, value.map_err(|error| Error::config(key, error.to_string()))?)?;
+            }
         }
         self.trees.apply(&mut config.data);
         let paths = [

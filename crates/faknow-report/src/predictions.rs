@@ -17,8 +17,9 @@ const SCORE_PREFIX: &str = "score_";
 
 /// The predictions of a model for the samples of a dataset.
 ///
-/// CSV columns: `row`, `label`, `predicted`, `length` (tokens or nodes), `domain` (empty if unknown), and for each class
-/// `score_<class>`, the score of the model before temperature scaling.
+/// CSV columns: `row`, `label`, `predicted`, `length` (tokens or nodes), `domain` (empty if unknown), `inputs` (of models that read
+/// images: `text and image`, `text`, `image` or `none`), and for each class `score_<class>`, the score of the model before temperature
+/// scaling.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PredictionTable {
     /// Labels, scores of the model, and predicted classes.
@@ -31,6 +32,8 @@ pub struct PredictionTable {
     pub lengths: Vec<usize>,
     /// Domain of each sample, `[n]`; empty without domains.
     pub domains: Vec<String>,
+    /// Which of text and image each sample has, `[n]`; empty for models that do not read images.
+    pub inputs: Vec<String>,
 }
 
 impl PredictionTable {
@@ -45,8 +48,8 @@ impl PredictionTable {
     }
 
     fn write_to(&self, mut table: csv::Writer<&mut Vec<u8>>) -> csv::Result<()> {
-        let Self { predictions, classes, rows, lengths, domains } = self;
-        let fixed = ["row", "label", "predicted", "length", "domain"].map(str::to_owned);
+        let Self { predictions, classes, rows, lengths, domains, inputs } = self;
+        let fixed = ["row", "label", "predicted", "length", "domain", "inputs"].map(str::to_owned);
         table.write_record(
             fixed.into_iter().chain(classes.iter().map(|class| format!("{SCORE_PREFIX}{class}"))),
         )?;
@@ -56,6 +59,7 @@ impl PredictionTable {
             table.write_field(&classes[predictions.predicted()[row]])?;
             table.write_field(lengths.get(row).copied().unwrap_or_default().to_string())?;
             table.write_field(domains.get(row).map_or("", String::as_str))?;
+            table.write_field(inputs.get(row).map_or("", String::as_str))?;
             for score in predictions.row(row) {
                 table.write_field(score.to_string())?;
             }
@@ -87,13 +91,16 @@ impl PredictionTable {
         let names = ["row", "label", "predicted", "length", "domain"];
         let [row, label, predicted, length, domain] = names.map(column);
         let (row, label, predicted, length, domain) = (row?, label?, predicted?, length?, domain?);
+        // Those of earlier versions lack it.
+        let input = header.iter().position(|column| column == "inputs");
         let (score_columns, classes): (Vec<usize>, Vec<String>) = header
             .iter()
             .enumerate()
             .filter_map(|(index, name)| Some((index, name.strip_prefix(SCORE_PREFIX)?.to_owned())))
             .unzip();
         let (mut labels, mut predicted_classes, mut scores) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut rows, mut lengths, mut domains) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rows, mut lengths) = (Vec::new(), Vec::new());
+        let (mut domains, mut inputs) = (Vec::new(), Vec::new());
         for (number, record) in table.records().enumerate() {
             let invalid =
                 |what: &str, got: &str| corrupted(format!("row {number}: expected {what}, got `{got}`"));
@@ -107,16 +114,19 @@ impl PredictionTable {
             rows.push(record[row].parse().map_err(|_| invalid("an index", &record[row]))?);
             lengths.push(record[length].parse().map_err(|_| invalid("a length", &record[length]))?);
             domains.push(record[domain].to_owned());
+            inputs.push(input.map_or_else(String::new, |input| record[input].to_owned()));
             for &column in &score_columns {
                 scores.push(record[column].parse().map_err(|_| invalid("a score", &record[column]))?);
             }
         }
-        if domains.iter().all(String::is_empty) {
-            domains.clear();
+        for column in [&mut domains, &mut inputs] {
+            if column.iter().all(String::is_empty) {
+                column.clear();
+            }
         }
         let predictions = Predictions::new(classes.len(), labels, scores)
             .and_then(|predictions| predictions.with_predicted(predicted_classes))
             .map_err(|error| corrupted(error.to_string()))?;
-        Ok(Some(Self { predictions, classes, rows, lengths, domains }))
+        Ok(Some(Self { predictions, classes, rows, lengths, domains, inputs }))
     }
 }

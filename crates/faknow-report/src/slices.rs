@@ -12,9 +12,10 @@ use crate::format::{grouped, percent, score};
 const MAX_DOMAINS: usize = 30;
 
 pub(crate) fn render(table: &PredictionTable, predictions: &Predictions) -> Markup {
-    let domains = by_domain(table);
+    let domains = by_name(&table.domains, "(none, or not in the training data)");
+    let inputs = by_name(&table.inputs, "(unknown)");
     let lengths = by_length(&table.lengths);
-    if domains.is_empty() && lengths.len() < 2 {
+    if domains.is_empty() && inputs.is_empty() && lengths.len() < 2 {
         return html! {};
     }
     html! {
@@ -25,6 +26,10 @@ pub(crate) fn render(table: &PredictionTable, predictions: &Predictions) -> Mark
                 (subset_table("domain", &domains[..domains.len().min(MAX_DOMAINS)], table, predictions))
                 @if domains.len() > MAX_DOMAINS { p.small { "and " (domains.len() - MAX_DOMAINS) " smaller domains" } }
             }
+            @if !inputs.is_empty() {
+                h4 { "By text and image" }
+                (subset_table("inputs", &inputs, table, predictions))
+            }
             @if lengths.len() > 1 {
                 h4 { "By length" }
                 (subset_table("tokens or nodes", &lengths, table, predictions))
@@ -34,11 +39,11 @@ pub(crate) fn render(table: &PredictionTable, predictions: &Predictions) -> Mark
     }
 }
 
-/// Returns the rows of each domain, largest domain first.
-fn by_domain(table: &PredictionTable) -> Vec<(String, Vec<usize>)> {
+/// Returns the rows of each name, most frequent name first; an empty one is replaced.
+fn by_name(names: &[String], empty: &str) -> Vec<(String, Vec<usize>)> {
     let mut parts: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (row, domain) in table.domains.iter().enumerate() {
-        let name = if domain.is_empty() { "(none, or not in the training data)" } else { domain };
+    for (row, name) in names.iter().enumerate() {
+        let name = if name.is_empty() { empty } else { name };
         parts.entry(name).or_default().push(row);
     }
     let mut parts: Vec<(String, Vec<usize>)> =

@@ -29,6 +29,7 @@ impl Config {
         self.check_split()?;
         self.check_fold()?;
         self.check_text()?;
+        self.image.validate()?;
         let loader = &self.loader;
         at_least_1("loader.batch_size", loader.batch_size)?;
         at_least_1("loader.eval_batch_size", loader.eval_batch_size)?;

@@ -64,6 +64,12 @@ pub struct DataConfig {
     /// Field of the domain (topic, event), for models that use domains. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
+    /// Field of the image of a post, for models that read images: the path of a file, relative to `image_dir`. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Directory of the images. Default: that of the file of records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_dir: Option<PathBuf>,
     /// Field of the entities of the text, as a text or a list of names, for models that read them. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entities: Option<String>,
@@ -131,6 +137,8 @@ impl Default for DataConfig {
             text: None,
             label: None,
             domain: None,
+            image: None,
+            image_dir: None,
             entities: None,
             features: FeatureColumns::default(),
             comments: None,
@@ -185,12 +193,14 @@ impl DataConfig {
                 text: Some(self.text.clone().unwrap_or_else(|| "text".into())),
                 label: labeled.then(|| self.label.clone().unwrap_or_else(|| "label".to_owned())),
                 domain: self.domain.clone(),
+                image: self.image.clone(),
                 texts: self.entities.iter().map(|column| ("entities".to_owned(), column.clone())).collect(),
                 features: self.features.0.clone(),
                 comments: self.comments.clone(),
                 ..ColumnMap::default()
             },
             drop_labels: if labeled { self.drop_classes.clone() } else { Vec::new() },
+            image_dir: self.image_dir.clone(),
             skip_broken: if labeled { self.skip_broken } else { SkipBroken::default() },
             ..ReadOptions::default()
         }

@@ -9,6 +9,7 @@ mod feature_columns;
 mod files;
 mod fold;
 mod given;
+mod image;
 mod loader;
 pub(crate) mod messages;
 mod model;
@@ -38,6 +39,7 @@ pub use feature_columns::FeatureColumns;
 pub use files::{DataFile, DataFiles};
 pub use fold::Fold;
 pub use given::Given;
+pub use image::ImageConfig;
 pub use loader::LoaderConfig;
 pub use model::ModelConfig;
 pub use text::TextConfig;
@@ -75,6 +77,8 @@ pub struct Config {
     pub data: DataConfig,
     /// Tokenization of texts.
     pub text: TextConfig,
+    /// Reading of images, and their encoder.
+    pub image: ImageConfig,
     /// Batching of samples.
     pub loader: LoaderConfig,
     /// The model and its hyperparameters.
@@ -121,6 +125,7 @@ impl Default for Config {
             baseline: None,
             data: DataConfig::default(),
             text: TextConfig::default(),
+            image: ImageConfig::default(),
             loader: LoaderConfig::default(),
             model: ModelConfig::default(),
             loss: None,

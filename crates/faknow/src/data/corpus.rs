@@ -4,11 +4,10 @@ use std::path::Path;
 
 use faknow_data::graph::{event_k_fold, event_split};
 use faknow_data::{Classes, DataLoader, Dataset, FieldDataset, stratified_k_fold, stratified_split};
-use faknow_model::encoder::PretrainedEncoder;
 use tch::Tensor;
 
 use crate::config::{Config, Fold, LoaderConfig};
-use crate::data::encoders::FieldEncoders;
+use crate::data::encoders::{FieldEncoders, PretrainedEncoders};
 use crate::data::known_tokens::KnownTokens;
 use crate::data::left_out::LeftOutRecords;
 use crate::data::source::{self, DataSource};
@@ -99,9 +98,9 @@ impl Corpus {
     pub(crate) fn shape<'a>(
         &'a self,
         word_vectors: Option<&'a Tensor>,
-        encoder: Option<&'a PretrainedEncoder>,
+        pretrained: &'a PretrainedEncoders,
     ) -> Shape<'a> {
-        self.encoders.shape(self.classes.len(), word_vectors, encoder)
+        self.encoders.shape(self.classes.len(), word_vectors, pretrained)
     }
 
     /// Returns a summary of the data, one line per part, which shows a wrong column or split before the first epoch.

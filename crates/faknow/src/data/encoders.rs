@@ -5,13 +5,16 @@ use std::path::Path;
 use faknow_data::graph::{TfIdf, Tree};
 use faknow_data::text::{NGramEncoder, TokenStorage, Tokenizer, TokenizerConfig, UNKNOWN, Vocab};
 use faknow_data::{FieldDataset, NodeFeatureKind, Record, TokenCounts, TokenKind};
+use faknow_data::image::ImageOptions;
 use faknow_model::encoder::PretrainedEncoder;
+use faknow_model::image::PretrainedImageEncoder;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::config::TextConfig;
+use crate::config::Config;
 use crate::data::features::{EmotionSource, FeatureEncoder, FeatureProblem};
+use crate::data::image_encoder::ImageEncoderFile;
 use crate::data::subword_encoder::{ENCODER_FILES, SubwordEncoder};
 use crate::data::trees::apply_weights;
 use crate::files::{read_json, verify_files, write_json};
@@ -40,6 +43,8 @@ pub(crate) struct FieldEncoders {
     pub(crate) subwords: Option<SubwordEncoder>,
     /// Encoder of the n-grams of texts.
     pub(crate) ngrams: Option<NGramEncoder>,
+    /// Reader of images, if the model reads any.
+    pub(crate) images: Option<ImageReader>,
     /// Encoder of propagation trees.
     pub(crate) trees: Option<TreeEncoder>,
     /// Names of the domains of the training data in the order of their indices, if the model uses domains.
@@ -55,6 +60,22 @@ pub(crate) struct FieldEncoders {
 pub(crate) struct WordEncoder {
     pub(crate) vocab: Vocab,
     pub(crate) tokenizer: Tokenizer,
+}
+
+/// A reader of images.
+#[derive(Debug, Clone)]
+pub(crate) struct ImageReader {
+    pub(crate) options: ImageOptions,
+    /// The file of a pretrained encoder; without one, a small one is trained from scratch.
+    pub(crate) encoder: Option<ImageEncoderFile>,
+}
+
+/// The pretrained encoders of a model, with their weights.
+#[derive(Debug, Default)]
+pub(crate) struct PretrainedEncoders {
+    pub(crate) texts: Option<PretrainedEncoder>,
+    /// That of images, or a small one from scratch; `None` if the model reads no images.
+    pub(crate) images: Option<PretrainedImageEncoder>,
 }
 
 /// An encoder of trees as node features.
@@ -205,8 +226,8 @@ impl FieldEncoders {
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub(crate) fn missing(run: &Path, fields: &Fields, text: &TextConfig) -> Result<Option<&'static str>> {
-        let has_encoder = text.encoder.is_some();
+    pub(crate) fn missing(run: &Path, fields: &Fields, config: &Config) -> Result<Option<&'static str>> {
+        let has_encoder = config.text.encoder.is_some();
         let words: &[&str] = match &fields.words {
             Some(_) if has_encoder => &ENCODER_FILES,
             Some(_) => &[VOCAB, TOKENIZER],
@@ -214,6 +235,10 @@ impl FieldEncoders {
         };
         if has_encoder && Self::needs_weights(fields) && SubwordEncoder::saved_weights(run)?.is_empty() {
             return Ok(Some("encoder/model.safetensors"));
+        }
+        let has_image_encoder = fields.images.is_some() && config.image.encoder.is_some();
+        if has_image_encoder && ImageEncoderFile::saved_weights(run).is_none() {
+            return Ok(Some("image_encoder/weights.safetensors"));
         }
         let ngrams: &[&str] = if fields.ngrams.is_some() { &[NGRAMS] } else { &[] };
         let trees: &[&str] = if fields.trees.is_some() || fields.news.is_some() { &[FEATURES] } else { &[] };
@@ -241,7 +266,7 @@ impl FieldEncoders {
     }
 
     /// Loads the encoders for a model with these input fields from a run directory, and compares them with their checksums.
-    pub(crate) fn load(run: &Path, fields: &Fields, text: &TextConfig) -> Result<Self> {
+    pub(crate) fn load(run: &Path, fields: &Fields, config: &Config) -> Result<Self> {
         verify_files(run, &[VOCAB, TOKENIZER, NGRAMS, FEATURES, DOMAINS, RECORD_FEATURES])?;
         let subwords = || -> Result<SubwordEncoder> {
             verify_files(run, &ENCODER_FILES)?;
@@ -254,7 +279,7 @@ impl FieldEncoders {
             Ok(WordEncoder { vocab: Vocab::load(run.join(VOCAB))?, tokenizer: Tokenizer::new(tokenizer)? })
         };
         // Nodes of trees have texts or features.
-        let has_subwords = fields.words.is_some() && text.encoder.is_some();
+        let has_subwords = fields.words.is_some() && config.text.encoder.is_some();
         let has_words = !has_subwords && (fields.words.is_some() || run.join(VOCAB).exists());
         let has_nodes = fields.trees.is_some() || fields.news.is_some();
         let trees = has_nodes.then(|| require_json(run, FEATURES));
@@ -262,9 +287,15 @@ impl FieldEncoders {
         let words = has_words.then(words).transpose()?;
         let ngrams = words.as_ref().filter(|_| fields.ngrams.is_some());
         let ngrams = ngrams.map(|words| NGramEncoder::load(run.join(NGRAMS), &words.vocab)).transpose()?;
+        let images = fields.images.is_some().then(|| -> Result<ImageReader> {
+            let weights = ImageEncoderFile::saved_weights(run);
+            verify_files(run, &weights.iter().map(String::as_str).collect::<Vec<_>>())?;
+            Ok(ImageReader { options: config.image.options(), encoder: ImageEncoderFile::load(run) })
+        });
         Ok(Self {
             words,
             ngrams,
+            images: images.transpose()?,
             subwords: has_subwords.then(subwords).transpose()?,
             trees: trees.transpose()?,
             domains: read_json(run, DOMAINS)?.unwrap_or_default(),
@@ -302,9 +333,16 @@ impl FieldEncoders {
         }
     }
 
-    /// Reads the weights of the encoder of texts, if there is one.
-    pub(crate) fn pretrained(&self) -> Result<Option<PretrainedEncoder>> {
-        self.subwords.as_ref().map(SubwordEncoder::pretrained).transpose()
+    /// Reads the weights of the encoders of texts and images, if there are any.
+    pub(crate) fn pretrained(&self) -> Result<PretrainedEncoders> {
+        let of_images = |images: &ImageReader| match &images.encoder {
+            Some(file) => file.pretrained(),
+            None => Ok(PretrainedImageEncoder::small()),
+        };
+        Ok(PretrainedEncoders {
+            texts: self.subwords.as_ref().map(SubwordEncoder::pretrained).transpose()?,
+            images: self.images.as_ref().map(of_images).transpose()?,
+        })
     }
 
     /// Returns the properties that determine the size of a model.
@@ -312,14 +350,15 @@ impl FieldEncoders {
         &'a self,
         n_classes: usize,
         word_vectors: Option<&'a Tensor>,
-        encoder: Option<&'a PretrainedEncoder>,
+        pretrained: &'a PretrainedEncoders,
     ) -> Shape<'a> {
         Shape {
             vocab_size: self.words.as_ref().map_or(0, |words| words.vocab.len()),
             n_node_features: self.trees.as_ref().map_or(0, |trees| trees.n_features),
             n_classes,
             word_vectors,
-            encoder,
+            encoder: pretrained.texts.as_ref(),
+            image_encoder: pretrained.images.as_ref(),
             n_ngrams: self.ngrams.as_ref().map_or(0, NGramEncoder::n_features),
             n_domains: self.domains.len(),
             feature_sizes: &self.feature_sizes,

@@ -5,6 +5,7 @@ pub(crate) mod encoders;
 pub(crate) mod features;
 pub(crate) mod files;
 mod guess;
+pub(crate) mod image_encoder;
 pub(crate) mod known_tokens;
 pub(crate) mod layout;
 mod leaks;

@@ -44,7 +44,7 @@ const VALID_IDS: &[(DataSource, &str)] =
     &[(T, "use `data.valid_ids` for the validation trees"), (U, OWN_SPLIT)];
 const OWN_SPLIT: &str = "UPFD has its own split";
 
-/// All settings of `[data]` and `[text]`, with the sources to which they apply.
+/// All settings of `[data]`, `[text]` and `[image]`, with the sources to which they apply.
 #[rustfmt::skip]
 const OPTIONS: &[SourceOption] = &[
     SourceOption { key: "data.train", sources: &[R, L], help: &[(T, "use `data.train_ids` for the training trees")] },
@@ -63,6 +63,8 @@ const OPTIONS: &[SourceOption] = &[
     SourceOption { key: "data.text", sources: &[R], help: &[] },
     SourceOption { key: "data.label", sources: &[R], help: &[(T, "use `data.labels` for the file of labels")] },
     SourceOption { key: "data.domain", sources: &[R], help: &[] },
+    SourceOption { key: "data.image", sources: &[R], help: &[] },
+    SourceOption { key: "data.image_dir", sources: &[R], help: &[] },
     SourceOption { key: "data.entities", sources: &[R], help: &[] },
     SourceOption { key: "data.features", sources: &[R], help: &[] },
     SourceOption { key: "data.comments", sources: &[R], help: &[] },
@@ -93,6 +95,13 @@ const OPTIONS: &[SourceOption] = &[
     SourceOption { key: "text.lexicons", sources: &[R], help: &[] },
     SourceOption { key: "text.memory", sources: &[R], help: &[] },
     SourceOption { key: "text.cache", sources: &[R], help: &[] },
+    SourceOption { key: "image.encoder", sources: &[R], help: &[] },
+    SourceOption { key: "image.size", sources: &[R], help: &[] },
+    SourceOption { key: "image.resize", sources: &[R], help: &[] },
+    SourceOption { key: "image.max_megapixels", sources: &[R], help: &[] },
+    SourceOption { key: "image.on_problem", sources: &[R], help: &[] },
+    SourceOption { key: "image.memory", sources: &[R], help: &[] },
+    SourceOption { key: "image.cache", sources: &[R], help: &[] },
 ];
 
 impl DataSource {
@@ -178,6 +187,7 @@ pub(crate) fn check_model_inputs(config: &Config, fields: &Fields) -> Result<()>
             format!("`{name}` reads words; models that accept an encoder: {}", models(accepts_encoder));
         return Err(Error::config("text.encoder", message));
     }
+    check_images(config, fields, &models)?;
     let reads_entities = |fields: &Fields| fields.texts.iter().any(|text| text.name == "entities");
     match (config.data.entities.is_some(), reads_entities(fields)) {
         (true, false) => {
@@ -187,6 +197,28 @@ pub(crate) fn check_model_inputs(config: &Config, fields: &Fields) -> Result<()>
         }
         (false, true) => {
             Err(Error::config("data.entities", format!("`{name}` reads entities; name their column")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks that images are given if and only if the model reads them.
+fn check_images(config: &Config, fields: &Fields, models: impl Fn(fn(&Fields) -> bool) -> String) -> Result<()> {
+    let name = &config.model.name;
+    let is_set = changed_settings(config);
+    let is_of_images = |key: &str| key.starts_with("image.") || key.starts_with("data.image");
+    let given = OPTIONS.iter().find(|option| is_of_images(option.key) && is_set(option.key));
+    match (given, &fields.images, &config.data.image) {
+        (Some(option), None, _) => {
+            let models = models(|fields| fields.images.is_some());
+            Err(Error::config(option.key, format!("`{name}` does not read images; models that do: {models}")))
+        }
+        (_, Some(_), None) => {
+            let message = format!(
+                "`{name}` reads images: name the column of their paths, or let it read texts alone with \
+                 model.modalities=\"text\""
+            );
+            Err(Error::config("data.image", message))
         }
         _ => Ok(()),
     }

@@ -180,7 +180,7 @@ fn weight_files(dir: &Path) -> Result<Vec<String>> {
 }
 
 /// Makes `to` a hard link of `from`, or a copy on another file system; a small file is always copied.
-fn link_or_copy(from: &Path, to: &Path, may_link: bool) -> io::Result<()> {
+pub(crate) fn link_or_copy(from: &Path, to: &Path, may_link: bool) -> io::Result<()> {
     remove_if_present(to)?;
     // Links of links would name a file that may be replaced.
     let from = fs::canonicalize(from)?;

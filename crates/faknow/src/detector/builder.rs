@@ -115,7 +115,7 @@ impl DetectorBuilder {
         config.model.hyperparameters = configured.to_table();
         let own_vars = VarStore::new(vars.device());
         let pretrained = encoders.pretrained()?;
-        let shape = encoders.shape(classes.len(), None, pretrained.as_ref());
+        let shape = encoders.shape(classes.len(), None, &pretrained);
         let model = with_model_seed(config.seed, || configured.build(&own_vars.root(), &shape))?;
         weights::restore(&own_vars, &weights::snapshot(vars), Path::new("the trained model"))?;
         let (calibrated, device) = (Calibrated::default(), vars.device());

@@ -1,9 +1,9 @@
-//! Test results per domain.
+//! Test results per group of samples: per domain, or by the presence of text and image.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use faknow_data::FieldDataset;
+use faknow_data::{FieldDataset, TokenCounts};
 use faknow_metrics::{Metrics, Predictions, Score, Scores};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -13,12 +13,14 @@ use crate::Result;
 /// The metrics of the table, in addition to the number of samples.
 const COLUMNS: [&str; 3] = ["accuracy", "f1_macro", "f1_weighted"];
 
-/// The results of a detector per domain; empty if the samples have no domains.
+/// The results of a detector per domain or other group of samples; empty if the samples have no groups.
 ///
 /// Displayed as a table. Serialized as an object: for each domain an object of `n` and all metrics by name (null without a value).
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct DomainResults {
+    /// What the groups are: `domain`, or `inputs` for the presence of text and image.
+    pub heading: &'static str,
     /// The domains, largest first.
     pub domains: Vec<DomainResult>,
     /// The number of samples without a domain, or with one that does not occur in the training data.
@@ -39,7 +41,11 @@ pub struct DomainResult {
 
 impl DomainResults {
     /// Computes the results of predictions whose samples have these domains, one entry per sample.
-    pub(crate) fn new(predictions: &Predictions, domains: &[Option<String>]) -> Result<Self> {
+    pub(crate) fn new(
+        heading: &'static str,
+        predictions: &Predictions,
+        domains: &[Option<String>],
+    ) -> Result<Self> {
         let mut rows: BTreeMap<&String, Vec<usize>> = BTreeMap::new();
         for (row, domain) in domains.iter().enumerate() {
             if let Some(domain) = domain {
@@ -56,7 +62,7 @@ impl DomainResults {
         };
         let mut results = rows.into_iter().map(result).collect::<Result<Vec<_>>>()?;
         results.sort_by_key(|result| std::cmp::Reverse(result.n));
-        Ok(Self { domains: results, n_without: domains.len() - n_with })
+        Ok(Self { heading, domains: results, n_without: domains.len() - n_with })
     }
 
     /// Returns whether no sample has a domain.
@@ -71,11 +77,28 @@ pub(crate) fn domains_of(data: &FieldDataset, rows: &[usize]) -> Vec<Option<Stri
     rows.iter().map(name).collect()
 }
 
+/// Returns which of text and image the samples `rows` have, if the dataset has images: `text and image`, `text`, `image` or `none`.
+pub(crate) fn inputs_of(data: &FieldDataset, counts: &[TokenCounts], rows: &[usize]) -> Vec<Option<String>> {
+    if !data.has_images() {
+        return Vec::new();
+    }
+    let name = |&row: &usize| {
+        let has_text = counts.get(row).is_some_and(|counts| counts.n_tokens > 0);
+        match (has_text, data.image_key(row).is_some()) {
+            (true, true) => "text and image",
+            (true, false) => "text",
+            (false, true) => "image",
+            (false, false) => "none",
+        }
+    };
+    rows.iter().map(|row| Some(name(row).to_owned())).collect()
+}
+
 impl fmt::Display for DomainResults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.domains.iter().map(|result| result.name.chars().count()).max().unwrap_or(0);
         let width = width.max("no known domain".len());
-        write!(f, "{:width$} {:>8}", "domain", "n")?;
+        write!(f, "{:width$} {:>8}", self.heading, "n")?;
         COLUMNS.iter().try_for_each(|name| write!(f, " {name:>12}"))?;
         for DomainResult { name, n, scores } in &self.domains {
             write!(f, "\n{name:width$} {n:>8}")?;
@@ -124,7 +147,7 @@ mod tests {
         let predictions = Predictions::new(2, vec![1, 0, 0, 1], scores.concat()).unwrap();
         let domains =
             ["health", "politics", "politics", ""].map(|name| (!name.is_empty()).then(|| name.to_owned()));
-        DomainResults::new(&predictions, &domains).unwrap()
+        DomainResults::new("domain", &predictions, &domains).unwrap()
     }
 
     #[test]

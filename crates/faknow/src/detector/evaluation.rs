@@ -17,6 +17,18 @@ pub struct DetectorEvaluation {
     pub known_tokens: KnownTokens,
     /// Results per domain; empty if the samples have no domains.
     pub domains: DomainResults,
+    /// Results by the presence of text and image; empty for models that do not read images.
+    pub inputs: DomainResults,
+}
+
+/// Samples that were evaluated, with the groups that they belong to.
+pub(crate) struct EvaluatedSamples<'a> {
+    /// Their indices.
+    pub(crate) rows: &'a [usize],
+    /// The domain of each, or none.
+    pub(crate) domains: &'a [Option<String>],
+    /// Which of text and image each has, or none.
+    pub(crate) inputs: &'a [Option<String>],
 }
 
 /// Returns the evaluation with its rows in the order of the dataset, and the indices of the evaluated samples, since a run
@@ -32,11 +44,10 @@ pub(crate) fn in_order(
     Ok((Evaluation { predictions, ..evaluation }, rows.into_iter().map(|row| order[row]).collect()))
 }
 
-/// Returns the evaluation of a detector from that of its model on the samples `rows`, which have these `domains`; `counts` has the
-/// tokens of all samples.
+/// Returns the evaluation of a detector from that of its model on these samples; `counts` has the tokens of all samples.
 pub(crate) fn decide(
     evaluation: Evaluation,
-    (rows, domains): (&[usize], &[Option<String>]),
+    samples: &EvaluatedSamples<'_>,
     counts: &[TokenCounts],
     decision: &Decision,
     classes: &[String],
@@ -46,8 +57,9 @@ pub(crate) fn decide(
     let scores = evaluation.scores.iter();
     let scores =
         scores.map(|(name, score)| (name, report.scores().get(name).unwrap_or(score).clone())).collect();
-    let known_tokens = rows.iter().filter_map(|&row| counts.get(row)).copied().collect();
-    let domains = DomainResults::new(&predictions, domains)?;
+    let known_tokens = samples.rows.iter().filter_map(|&row| counts.get(row)).copied().collect();
+    let domains = DomainResults::new("domain", &predictions, samples.domains)?;
+    let inputs = DomainResults::new("inputs", &predictions, samples.inputs)?;
     let evaluation = Evaluation { scores, predictions, seconds: evaluation.seconds };
-    Ok(DetectorEvaluation { evaluation, report, known_tokens, domains })
+    Ok(DetectorEvaluation { evaluation, report, known_tokens, domains, inputs })
 }

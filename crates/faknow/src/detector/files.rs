@@ -13,6 +13,7 @@ use tch::nn::VarStore;
 
 use crate::config::Config;
 use crate::data::encoders::FieldEncoders;
+use crate::data::image_encoder::ImageEncoderFile;
 use crate::data::subword_encoder::SubwordEncoder;
 use crate::files::{record_checksums, verify_files, write_json, write_text_atomically};
 use crate::models::Fields;
@@ -35,7 +36,10 @@ pub(crate) fn save_inputs(
     if let Some(subwords) = &encoders.subwords {
         subwords.save(run, FieldEncoders::needs_weights(fields))?;
     }
-    let weights = SubwordEncoder::saved_weights(run)?;
+    let has_images = encoders.images.as_ref().and_then(|images| images.encoder.as_ref());
+    has_images.map_or(Ok(()), |encoder| encoder.save(run))?;
+    let mut weights = SubwordEncoder::saved_weights(run)?;
+    weights.extend(ImageEncoderFile::saved_weights(run));
     let names = encoders.files().into_iter().chain([CLASSES, CONFIG]);
     let names: Vec<&str> = names.chain(weights.iter().map(String::as_str)).collect();
     record_checksums(run, &names, || {

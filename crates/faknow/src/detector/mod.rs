@@ -32,7 +32,8 @@ use crate::data::files::FileRecords;
 use crate::data::layout::LayoutRules;
 use crate::data::left_out::{LeftOutRecords, check_drop_classes};
 use crate::data::trees;
-use crate::detector::evaluation::{decide, in_order};
+use crate::detector::domains::inputs_of;
+use crate::detector::evaluation::{EvaluatedSamples, decide, in_order};
 use crate::detector::files::{CLASSES, CONFIG, check_classes, load_weights, weights_checkpoint};
 use crate::files::{check_run_dir, read_json, verify_files, write_json};
 use crate::models::{BoxedModel, Fields, Registry};
@@ -84,17 +85,17 @@ impl Registry {
         let in_file = |e: Error| Error::config("", format!("{}: {e}", run.join(CONFIG).display()));
         let configured = config.configured_model().map_err(in_file)?;
         let fields = configured.fields();
-        if let Some(name) = FieldEncoders::missing(run, &fields, &config.text)? {
+        if let Some(name) = FieldEncoders::missing(run, &fields, &config)? {
             return Err(missing_file(name));
         }
         let classes: Classes = read_json(run, CLASSES)?.ok_or_else(|| missing_file(CLASSES))?;
         check_classes(run, &config, &classes)?;
         let checkpoint =
             weights_checkpoint(run, &config)?.ok_or_else(|| not_a_run("no weights in `checkpoints/`"))?;
-        let encoders = FieldEncoders::load(run, &fields, &config.text)?;
+        let encoders = FieldEncoders::load(run, &fields, &config)?;
         let vars = VarStore::new(device);
         let pretrained = encoders.pretrained()?;
-        let shape = encoders.shape(classes.len(), None, pretrained.as_ref());
+        let shape = encoders.shape(classes.len(), None, &pretrained);
         let build = || configured.build(&vars.root(), &shape);
         let model = with_model_seed(config.seed, build).map_err(in_file)?;
         load_weights(&vars, run, checkpoint)?;
@@ -278,12 +279,13 @@ impl Detector {
     /// Tests the detector on samples with these domains, one entry per sample, or none.
     fn test_all(&self, data: FieldDataset, domains: &[Option<String>]) -> Result<DetectorEvaluation> {
         let counts = self.encoders.token_counts(&data)?;
-        let loader = eval_loader(data, &self.config.loader)?;
+        let loader = eval_loader(data.clone(), &self.config.loader)?;
         let evaluation = evaluate(&self.model, &loader, &self.config.metrics()?, self.device)?;
         let (evaluation, rows) = in_order(evaluation, &loader)?;
         let domains: Vec<Option<String>> = rows.iter().filter_map(|&row| domains.get(row)).cloned().collect();
-        let samples = (&*rows, &*domains);
-        decide(evaluation, samples, &counts, &self.calibrated.decision, self.classes.names())
+        let inputs = inputs_of(&data, &counts, &rows);
+        let samples = EvaluatedSamples { rows: &rows, domains: &domains, inputs: &inputs };
+        decide(evaluation, &samples, &counts, &self.calibrated.decision, self.classes.names())
     }
 
     /// Returns the options for reading records with the fields of `data`; `labeled` is whether the label is required. The

@@ -136,6 +136,7 @@ mod tests {
             n_classes: 2,
             word_vectors: None,
             encoder: None,
+            image_encoder: None,
             n_ngrams: 0,
             n_domains: 0,
             feature_sizes: &[],

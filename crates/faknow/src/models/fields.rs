@@ -3,6 +3,7 @@
 use std::fmt;
 
 use faknow_model::encoder::{Pooling, Precision};
+use faknow_model::image::ImageOutput;
 use serde::{Serialize, Serializer};
 
 /// The input fields of a model, with their settings. They determine the data sources and settings of a run.
@@ -26,6 +27,8 @@ pub struct Fields {
     pub news: Option<NewsField>,
     /// The domain (topic, event, platform) of a sample. Default: not used.
     pub domains: Option<DomainField>,
+    /// The image of a post. Default: not used.
+    pub images: Option<ImageField>,
     /// Further texts of a record, which are encoded like its text. Default: none.
     pub texts: Vec<TextField>,
     /// Named numeric features. Default: none.
@@ -75,6 +78,18 @@ pub struct NGramField {
 pub struct DomainField {
     /// Whether the model needs the column of domains. Default false.
     pub is_required: bool,
+}
+
+/// Settings of the field of images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImageField {
+    /// The layer of the image encoder whose output the model reads.
+    pub output: ImageOutput,
+    /// Whether a pretrained image encoder is not trained; its output is then computed once and cached.
+    pub is_frozen: bool,
+    /// Whether the model reads pixels in addition to the output of an encoder. Default false.
+    pub needs_pixels: bool,
 }
 
 /// A further text of a record.
@@ -151,6 +166,13 @@ impl Fields {
         self
     }
 
+    /// Adds the image of a post, with these settings.
+    #[must_use]
+    pub fn with_images(mut self, images: ImageField) -> Self {
+        self.images = Some(images);
+        self
+    }
+
     /// Adds a further text of a record.
     #[must_use]
     pub fn with_text(mut self, name: &'static str) -> Self {
@@ -177,6 +199,7 @@ impl Fields {
             ("text", self.words.is_some()),
             ("trees", self.trees.is_some()),
             ("news", self.news.is_some()),
+            ("images", self.images.is_some()),
             ("domains", domains),
         ];
         let names = names.into_iter().filter(|(_, is_used)| *is_used).map(|(name, _)| name);
@@ -220,6 +243,19 @@ impl DomainField {
     /// Creates a field that the model needs.
     pub fn required() -> Self {
         Self { is_required: true }
+    }
+}
+
+impl ImageField {
+    /// Creates a field of the output of this layer of an image encoder, which is trained as part of the model unless it is frozen.
+    pub fn of(output: ImageOutput, is_frozen: bool) -> Self {
+        Self { output, is_frozen, needs_pixels: false }
+    }
+
+    /// Lets the model read pixels, too.
+    #[must_use]
+    pub fn with_pixels(self) -> Self {
+        Self { needs_pixels: true, ..self }
     }
 }
 

@@ -34,7 +34,8 @@ mod trustrd;
 mod upfd;
 
 pub use fields::{
-    DomainField, EncoderUse, FeatureField, Fields, NGramField, NewsField, TextField, TreeField, WordField,
+    DomainField, EncoderUse, FeatureField, Fields, ImageField, NGramField, NewsField, TextField, TreeField,
+    WordField,
 };
 pub(crate) use registry::ConfiguredModel;
 pub use registry::{ModelInfo, Registry};

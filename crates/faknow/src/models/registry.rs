@@ -240,6 +240,7 @@ impl dyn ConfiguredModel {
             n_classes,
             word_vectors: None,
             encoder: None,
+            image_encoder: None,
             n_ngrams: 2,
             n_domains: 2,
             feature_sizes: &feature_sizes,

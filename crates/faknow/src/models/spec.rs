@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use faknow_data::FieldBatch;
 use faknow_model::content::TextSource;
 use faknow_model::encoder::PretrainedEncoder;
+use faknow_model::image::PretrainedImageEncoder;
 use faknow_model::{Model, Result};
 use faknow_trainer::TrainStep;
 use serde::Serialize;
@@ -139,6 +140,8 @@ pub struct Shape<'a> {
     pub word_vectors: Option<&'a Tensor>,
     /// The pretrained encoder, if there is one; texts are then read as its subwords.
     pub encoder: Option<&'a PretrainedEncoder>,
+    /// The image encoder, if the data have images.
+    pub image_encoder: Option<&'a PretrainedImageEncoder>,
     /// Number of features of the n-grams; 0 for models that do not read them.
     pub n_ngrams: usize,
     /// Number of domains of the training data; 0 without domains.

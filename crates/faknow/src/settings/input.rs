@@ -111,6 +111,18 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "domain (topic, event) column, for models that use it and for results per domain",
             ),
             setting(
+                "image",
+                DATA,
+                "column",
+                "column of the image of a post, for models that read images: the path of a file",
+            ),
+            setting(
+                "image_dir",
+                DATA,
+                "path",
+                "directory of the images; default: that of the file of records",
+            ),
+            setting(
                 "entities",
                 ENCODING,
                 "column",
@@ -278,6 +290,40 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "path",
                 "directory that caches tokens and the output of frozen encoders between runs, by content; safe to delete",
             ),
+        ],
+    ),
+    table(
+        "image",
+        "Images of posts, and their encoder.",
+        &[
+            setting(
+                "encoder",
+                ENCODING,
+                "path: .pth, .pt, .bin, .safetensors",
+                "weights of a pretrained image encoder: VGG or ResNet with torchvision's names, or EfficientNet-Lite0; default: a \
+                 small ResNet from scratch",
+            ),
+            setting("size", ENCODING, "pixels, 32 to 1024", "height and width to which images are resized"),
+            setting(
+                "resize",
+                ENCODING,
+                "`crop`, `stretch`",
+                "`crop`: keep the aspect ratio and crop the center; `stretch`: change the aspect ratio",
+            ),
+            setting("max_megapixels", FREE, "millions of pixels, at least 1", "maximum size of an image file"),
+            setting(
+                "on_problem",
+                DATA,
+                "`error`, `missing`",
+                "reject an image that cannot be read, or treat it as missing with a warning",
+            ),
+            setting(
+                "memory",
+                FREE,
+                "MiB, at least 0",
+                "memory for the pixels of a dataset; images beyond it are decoded again for each batch",
+            ),
+            setting("cache", FREE, "path", "directory that caches decoded pixels between runs; safe to delete"),
         ],
     ),
     table(

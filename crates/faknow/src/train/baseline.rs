@@ -16,6 +16,7 @@ use tracing::subscriber::{NoSubscriber, with_default};
 
 use crate::config::{Config, decision as decision_config};
 use crate::data::corpus::{TestRecords, eval_loader, train_loader};
+use crate::data::encoders::PretrainedEncoders;
 use crate::data::records;
 use crate::detector::evaluation::in_order;
 use crate::files::report_error;
@@ -92,7 +93,8 @@ fn predict(config: &Config, part: BaselinePart, interrupt: &Interrupt) -> Result
     let fields = configured.fields();
     let corpus = records::load_until(&config, &fields, None, TestRecords::Include, interrupt)?;
     let vars = VarStore::new(Device::Cpu);
-    let shape = corpus.shape(None, None);
+    let pretrained = PretrainedEncoders::default();
+    let shape = corpus.shape(None, &pretrained);
     let model = with_model_seed(config.seed, || configured.build(&vars.root(), &shape))?;
     let step = configured.step().ok_or_else(|| Error::config("model.name", "expected a training step"))?;
     let train = train_loader(corpus.train.clone(), &config)?;

@@ -1,4 +1,4 @@
-//! The output of an encoder that is not trained: computed once for all texts, before the first epoch.
+//! The output of encoders that are not trained: computed once for all texts and images, before the first epoch.
 
 use std::path::Path;
 
@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::data::encoders::FieldEncoders;
 use crate::data::subword_encoder::SubwordEncoder;
 use crate::models::EncoderUse;
+use crate::train::image_features;
 
 /// Directory of the features in `text.cache`, or else in the directory of a run or of a study.
 const DIR: &str = "features";
@@ -23,12 +24,17 @@ const VERSION: u64 = 1;
 /// Maximum number of tokens and texts per batch.
 const BATCH: (usize, usize) = (4096, 256);
 
-/// The features of texts.
-pub(crate) struct Features(Option<EncodedStore>);
+/// The features of texts and images.
+pub(crate) struct Features {
+    texts: Option<EncodedStore>,
+    images: Option<EncodedStore>,
+    /// Whether batches have pixels besides the features of images.
+    needs_pixels: bool,
+}
 
 impl Features {
-    /// Computes the features of all texts of `parts` that the cache lacks, if the model reads the output of an encoder that is not
-    /// trained. The cache is `text.cache`, or else `dir`.
+    /// Computes the features of all texts and images of `parts` that the cache lacks, if the model reads the output of encoders that
+    /// are not trained. The cache is `text.cache`, or else `dir`.
     ///
     /// # Errors
     /// The encoder fails, the cache cannot be written, or the run is interrupted; what is computed is then in the cache.
@@ -40,12 +46,28 @@ impl Features {
         device: Device,
         interrupt: &Interrupt,
     ) -> Result<Self> {
+        let images = config.configured_model()?.fields().images;
+        Ok(Self {
+            texts: Self::of_texts(config, encoders, parts, dir, device, interrupt)?,
+            images: image_features::compute(config, encoders, parts, dir, device, interrupt)?,
+            needs_pixels: images.is_some_and(|images| images.needs_pixels),
+        })
+    }
+
+    fn of_texts(
+        config: &Config,
+        encoders: &FieldEncoders,
+        parts: &[&FieldDataset],
+        dir: &Path,
+        device: Device,
+        interrupt: &Interrupt,
+    ) -> Result<Option<EncodedStore>> {
         let (pooling, precision) = match config.configured_model()?.fields().encoder_use() {
             Some(EncoderUse::Frozen) => (None, Precision::F32),
             Some(EncoderUse::Pooled(pooling, precision)) => (Some(pooling), precision),
-            Some(EncoderUse::Trained | EncoderUse::Adapted) | None => return Ok(Self::none()),
+            Some(EncoderUse::Trained | EncoderUse::Adapted) | None => return Ok(None),
         };
-        let Some(subwords) = &encoders.subwords else { return Ok(Self::none()) };
+        let Some(subwords) = &encoders.subwords else { return Ok(None) };
         let dir = config.text.cache.as_deref().unwrap_or(dir).join(DIR);
         let dir = dir.join(format!("{:016x}", key(subwords, pooling, precision)?));
         let size = subwords.config()?.hidden_size;
@@ -63,20 +85,24 @@ impl Features {
                 encode(encoder, pooling, missing, &mut store, device, interrupt)?;
             }
         }
-        Ok(Self(Some(store)))
+        Ok(Some(store))
     }
 
     /// Returns no features, for a model that computes the output of its encoder.
     pub(crate) fn none() -> Self {
-        Self(None)
+        Self { texts: None, images: None, needs_pixels: false }
     }
 
-    /// Returns the dataset with the features of its texts.
+    /// Returns the dataset with the features of its texts and images.
     pub(crate) fn of(&self, data: FieldDataset) -> Result<FieldDataset> {
-        match &self.0 {
-            Some(store) => Ok(data.with_encoded(store)?),
-            None => Ok(data),
-        }
+        let data = match &self.texts {
+            Some(store) => data.with_encoded(store)?,
+            None => data,
+        };
+        Ok(match &self.images {
+            Some(store) => data.with_encoded_images(store, self.needs_pixels)?,
+            None => data,
+        })
     }
 }
 

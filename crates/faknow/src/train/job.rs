@@ -151,7 +151,7 @@ impl Job {
         // Built before the directory is created, since building the model checks its settings.
         let vars = VarStore::new(device);
         let pretrained = corpus.encoders.pretrained()?;
-        let shape = corpus.shape(vectors.as_ref(), pretrained.as_ref());
+        let shape = corpus.shape(vectors.as_ref(), &pretrained);
         let model = with_model_seed(config.seed, || configured.build(&vars.root(), &shape))?;
         let layers = configured.layers(&shape);
         Freeze::new(config.freeze.clone()).check(&vars).map_err(|e| Error::from_trainer(e.into()))?;

@@ -20,6 +20,7 @@ mod baseline;
 mod context;
 mod early_stopping;
 mod features;
+mod image_features;
 pub(crate) mod finish;
 pub(crate) mod job;
 mod layers;

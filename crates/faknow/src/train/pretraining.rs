@@ -33,7 +33,7 @@ pub(crate) fn pretrain(
     let own_vars = VarStore::new(vars.device());
     let model = config.configured_model()?;
     let pretrained = corpus.encoders.pretrained()?;
-    let shape = corpus.shape(None, pretrained.as_ref());
+    let shape = corpus.shape(None, &pretrained);
     let stage = with_model_seed(config.seed, || model.pretraining(&own_vars.root(), &shape))?;
     let Some(stage) = stage else { return Ok(None) };
     let dir = run.join(DIR);

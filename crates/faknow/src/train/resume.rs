@@ -87,7 +87,7 @@ pub(crate) fn resume_with(
     let run = run_dir.path();
     let has_started = Resume::has_checkpoint(run);
     let fields = config.configured_model()?.fields();
-    let encoders = if has_started { Some(FieldEncoders::load(run, &fields, &config.text)?) } else { None };
+    let encoders = if has_started { Some(FieldEncoders::load(run, &fields, config)?) } else { None };
     if !has_started {
         check_not_started(run)?;
     }
