@@ -1,6 +1,8 @@
 //! The options for reading each of several files, whose layout may differ.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use faknow_data::{Assumption, Confidence, KnownLayout, ReadOptions, Recognition, recognize};
 
@@ -12,6 +14,8 @@ pub(crate) struct LayoutRules {
     /// The options with columns; what is not given has its default.
     pub(crate) options: ReadOptions,
     known: KnownLayout,
+    /// The files that are recognized already: a run opens each of them several times.
+    recognized: Arc<Mutex<HashMap<PathBuf, Arc<Recognition>>>>,
     /// Header and quotes of files that do not show them.
     usual: (Option<bool>, Option<bool>),
 }
@@ -29,15 +33,22 @@ impl LayoutRules {
             label: data.label.clone(),
             domain: data.domain.clone(),
         };
-        Self { options: data.read_options(labeled), known, usual: (other.header, other.quotes) }
+        let (usual, recognized) = ((other.header, other.quotes), Arc::default());
+        Self { options: data.read_options(labeled), known, recognized, usual }
     }
 
     /// Recognizes a file.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(crate) fn recognize(&self, file: &Path) -> faknow_data::Result<Recognition> {
-        recognize(file, &self.known)
+    pub(crate) fn recognize(&self, file: &Path) -> faknow_data::Result<Arc<Recognition>> {
+        let recognized = || self.recognized.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = recognized().get(file) {
+            return Ok(Arc::clone(found));
+        }
+        let found = Arc::new(recognize(file, &self.known)?);
+        recognized().insert(file.to_path_buf(), Arc::clone(&found));
+        Ok(found)
     }
 
     /// Returns the options for reading a file.
@@ -67,7 +78,7 @@ impl DataConfig {
     /// # Errors
     /// The file cannot be read.
     pub fn recognize_file(&self, file: &Path) -> crate::Result<Recognition> {
-        Ok(LayoutRules::new(self, true, self).recognize(file)?)
+        Ok(recognize(file, &LayoutRules::new(self, true, self).known)?)
     }
 
     /// Returns the options for reading a file of records; what is not given about its layout is recognized.

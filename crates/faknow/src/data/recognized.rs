@@ -111,7 +111,8 @@ impl RecognizedConfig {
         let usual = DataConfig { header: Some(layout.header), quotes: Some(layout.quotes), ..data.clone() };
         let rules = LayoutRules::new(data, true, &usual);
         let mut is_same = true;
-        for file in [&data.train, &data.valid, &data.test].into_iter().flatten().flat_map(DataFiles::paths) {
+        let files_of_parts = [&data.train, &data.valid, &data.test].into_iter().flatten();
+        for file in files_of_parts.flat_map(DataFiles::paths).filter(|file| *file != first) {
             let other = rules.options_for(file)?;
             is_same &= (other.header, other.quotes) == (layout.header, layout.quotes);
         }
@@ -125,7 +126,7 @@ impl RecognizedConfig {
         if data.has_classes() {
             let classes = data.to_classes()?;
             let values = files.labels().map(|labels| labels.into_iter().map(str::to_owned).collect());
-            self.assumptions.push(describe_classes(&classes, data, &values.unwrap_or(found.label_values)));
+            self.assumptions.push(describe_classes(&classes, data, &values.unwrap_or_else(|| found.label_values.clone())));
             data.classes = classes.names().to_vec();
             return Ok(());
         }

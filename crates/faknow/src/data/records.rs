@@ -75,11 +75,12 @@ pub(crate) fn load_until(
         storage: &storage,
         left_out: &left_out,
         emotions: emotions.as_ref(),
+        rules: LayoutRules::new(&config.data, true, &config.data),
         interrupt,
     };
     // Opens all files first, to report errors before a large file is read.
     for files in [&config.data.train, &config.data.valid, &config.data.test].into_iter().flatten() {
-        FileRecords::check(files, &reader.rules(), Some(&classes))?;
+        FileRecords::check(files, &reader.rules, Some(&classes))?;
     }
     if let Some(dir) = &storage.dir {
         std::fs::create_dir_all(dir).map_err(|e| {
@@ -161,6 +162,7 @@ struct Reader<'a> {
     left_out: &'a LeftOutRecords,
     /// Computes the emotion features of records, if the model reads any.
     emotions: Option<&'a EmotionReader>,
+    rules: LayoutRules,
     /// Ends the reading of records.
     interrupt: &'a Interrupt,
 }
@@ -187,7 +189,8 @@ impl Texts<'_> {
 impl Reader<'_> {
     /// Reads and tokenizes all texts, with the vocabulary `saved` if it is given.
     fn read(&self, saved: Option<&Vocab>, test_records: TestRecords) -> Result<Tokenized> {
-        let Self { config, classes, texts, storage, left_out, emotions, .. } = *self;
+        let Self { config, classes, texts, storage, left_out, emotions, .. } = self;
+        let (config, texts, storage, left_out, emotions) = (*config, *texts, *storage, *left_out, *emotions);
         let files = config.train_files()?;
         let file = files.first();
         let labels = || -> Result<Vec<usize>> {
@@ -250,14 +253,11 @@ impl Reader<'_> {
         &self,
         files: &DataFiles,
     ) -> Result<impl Iterator<Item = faknow_data::Result<Record>> + Send + use<'_>> {
-        let records = FileRecords::open(files, &self.rules(), Some(self.classes))?;
+        let records = FileRecords::open(files, &self.rules, Some(self.classes))?;
         let interrupt = self.interrupt;
         Ok(records.with_left_out(self.left_out).take_while(|_| !interrupt.is_requested()))
     }
 
-    fn rules(&self) -> LayoutRules {
-        LayoutRules::new(&self.config.data, true, &self.config.data)
-    }
 }
 
 /// Returns the options of the vocabulary.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use faknow_data::common::{printable_name, printable_path};
 use faknow_data::{
@@ -80,7 +81,7 @@ pub fn inspect_files(files: &[PathBuf], data: &DataConfig, classes: Option<&Clas
                 Err(error) => inspection.problems.push(label_problem(error)?),
             }
         }
-        reports.push(FileReport { inspection, recognition });
+        reports.push(FileReport { inspection, recognition: Arc::unwrap_or_clone(recognition) });
         options.push((file.clone(), read_options));
     }
     let has_texts = options.iter().all(|(_, options)| options.columns.text.is_some());
