@@ -7,6 +7,7 @@ mod summary;
 
 pub mod content;
 pub mod encoder;
+pub mod image;
 pub mod layers;
 pub mod loss;
 pub mod social;

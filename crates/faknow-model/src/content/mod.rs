@@ -6,6 +6,7 @@ mod eddfn;
 mod encoder_classifier;
 mod endef;
 mod entity_branch;
+mod image_input;
 mod k_means;
 mod linear;
 mod m3fend;
@@ -24,6 +25,7 @@ pub use encoder_classifier::{
 };
 pub use endef::Endef;
 pub use entity_branch::{EntityBranch, EntityConfig};
+pub use image_input::{ImageInput, ImageVectors};
 pub use linear::{LinearClassifier, LinearConfig, LinearLoss};
 pub use m3fend::{M3fend, M3fendConfig};
 pub use m3fend_head::{M3fendHead, M3fendSizes, Views};

@@ -25,6 +25,8 @@ pub struct BatchNorm {
     bias: Tensor,
     mean: Tensor,
     variance: Tensor,
+    eps: f64,
+    momentum: f64,
 }
 
 impl BatchNorm {
@@ -40,7 +42,26 @@ impl BatchNorm {
             bias: path.f_var("bias", &[n], Init::Const(0.0))?,
             mean: path.add("running_mean", Tensor::f_zeros([n], options)?, false),
             variance: path.add("running_var", Tensor::f_ones([n], options)?, false),
+            eps: EPS,
+            momentum: MOMENTUM,
         })
+    }
+
+    /// Creates a layer from weight and bias, running mean and running variance, with other constants than PyTorch's defaults.
+    pub(crate) fn from_tensors(
+        [weight, bias]: [Tensor; 2],
+        [mean, variance]: [Tensor; 2],
+        eps: f64,
+        momentum: f64,
+    ) -> Self {
+        Self { weight, bias, mean, variance, eps, momentum }
+    }
+
+    /// Returns the factor of each feature in evaluation, and what is added to the product.
+    pub(crate) fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
+        let scale = self.weight.f_mul(&self.variance.f_add_scalar(self.eps)?.f_rsqrt()?)?;
+        let shift = self.bias.f_sub(&self.mean.f_mul(&scale)?)?;
+        Ok((scale, shift))
     }
 
     /// Normalizes `x` `[n_rows, k]`, the columns from `start` on of rows with `n` features. `counts` `[n_rows]` is the
@@ -60,7 +81,7 @@ impl BatchNorm {
         let statistics = if mode.is_train() { batch_statistics(x, counts)? } else { None };
         let (mean, variance) = match statistics {
             Some(Statistics { mean, variance, n }) => {
-                let momentum = momentum(&running_mean);
+                let momentum = momentum(&running_mean, self.momentum);
                 tch::no_grad(|| -> Result<()> {
                     let unbiased = variance.f_mul(&n)?.f_div(&n.f_sub_scalar(1.0)?)?;
                     for (running, new) in [(&running_mean, &mean), (&running_variance, &unbiased)] {
@@ -74,7 +95,7 @@ impl BatchNorm {
             }
             None => (running_mean, running_variance),
         };
-        let scale = columns(&self.weight)?.f_mul(&variance.f_add_scalar(EPS)?.f_rsqrt()?)?;
+        let scale = columns(&self.weight)?.f_mul(&variance.f_add_scalar(self.eps)?.f_rsqrt()?)?;
         Ok(x.f_sub(&mean)?.f_mul(&scale)?.f_add(&columns(&self.bias)?)?)
     }
 
@@ -86,7 +107,7 @@ impl BatchNorm {
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let n_values = x.size().iter().product::<i64>() / x.size().get(1).copied().unwrap_or(1).max(1);
         let is_train = mode.is_train() && n_values > 1;
-        let momentum = if is_train { momentum(&self.mean) } else { MOMENTUM };
+        let momentum = if is_train { momentum(&self.mean, self.momentum) } else { self.momentum };
         Ok(x.f_batch_norm(
             Some(&self.weight),
             Some(&self.bias),
@@ -94,7 +115,7 @@ impl BatchNorm {
             Some(&self.variance),
             is_train,
             momentum,
-            EPS,
+            self.eps,
             false,
         )?)
     }
@@ -133,10 +154,10 @@ thread_local! {
     static N_UPDATES: RefCell<Option<HashMap<usize, u64>>> = const { RefCell::new(None) };
 }
 
-/// Returns the weight of the current batch in the running statistics.
-fn momentum(running_mean: &Tensor) -> f64 {
+/// Returns the weight of the current batch in the running statistics, `momentum` outside of [`with_cumulative_statistics`].
+fn momentum(running_mean: &Tensor, momentum: f64) -> f64 {
     N_UPDATES.with_borrow_mut(|pass| {
-        let Some(pass) = pass else { return MOMENTUM };
+        let Some(pass) = pass else { return momentum };
         let n = pass.entry(running_mean.data_ptr() as usize).or_default();
         *n += 1;
         1.0 / *n as f64

@@ -35,6 +35,11 @@ impl Linear {
         })
     }
 
+    /// Creates a layer from a weight `[n_out, n_in]` and a bias `[n_out]`.
+    pub(crate) fn from_tensors(weight: Tensor, bias: Tensor) -> Self {
+        Self { weight, bias }
+    }
+
     /// Excludes the layer from training.
     #[must_use]
     pub fn freeze(self) -> Self {
