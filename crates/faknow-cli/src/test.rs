@@ -85,16 +85,17 @@ impl TestArgs {
             });
             return print(&summary.to_string());
         }
-        let DetectorEvaluation { evaluation, report, known_tokens, domains } = result;
+        let DetectorEvaluation { evaluation, report, known_tokens, domains, inputs } = result;
         let loss = evaluation.scores.value("loss").unwrap_or(f64::NAN);
         let n_samples = known_tokens.n_samples;
         let without = match known_tokens.n_without {
             0 => String::new(),
             n => format!("{n} without a known token, "),
         };
-        let domains = if domains.is_empty() { String::new() } else { format!("\n{domains}") };
+        let groups = [domains, inputs].into_iter().filter(|groups| !groups.is_empty());
+        let groups: String = groups.map(|groups| format!("\n{groups}")).collect();
         print(&format!(
-            "{source} ({n_samples} samples, {without}uncalibrated loss {loss:.4})\n\n{report}{domains}"
+            "{source} ({n_samples} samples, {without}uncalibrated loss {loss:.4})\n\n{report}{groups}"
         ))
     }
 }

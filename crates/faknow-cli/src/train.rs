@@ -131,7 +131,7 @@ fn summary(outcome: &Outcome) -> Value {
 
 /// Returns all metrics, the loss, and the number of samples without known tokens.
 pub(crate) fn all_scores(result: &DetectorEvaluation) -> Value {
-    let DetectorEvaluation { evaluation, report, known_tokens, domains } = result;
+    let DetectorEvaluation { evaluation, report, known_tokens, domains, inputs } = result;
     let mut scores = serde_json::to_value(report).unwrap_or_default();
     if let Some(fields) = scores.as_object_mut() {
         fields.insert("loss".into(), json!(evaluation.scores.value("loss")));
@@ -139,6 +139,9 @@ pub(crate) fn all_scores(result: &DetectorEvaluation) -> Value {
         if !domains.is_empty() {
             fields.insert("domains".into(), json!(domains));
             fields.insert("n_without_known_domain".into(), domains.n_without.into());
+        }
+        if !inputs.is_empty() {
+            fields.insert("inputs".into(), json!(inputs));
         }
     }
     scores
@@ -150,14 +153,14 @@ pub(crate) fn table(outcome: &Outcome) -> String {
     let n_epochs = fit.history.epochs.len();
     let seconds: f64 = fit.history.epochs.iter().map(|r| r.train_seconds).sum();
     let mut lines = Vec::new();
-    if let Some(DetectorEvaluation { evaluation, report, domains, .. }) = &outcome.test {
+    if let Some(DetectorEvaluation { evaluation, report, domains, inputs, .. }) = &outcome.test {
         let loss = evaluation.scores.value("loss").unwrap_or(f64::NAN);
         lines.push(format!(
             "Test ({} samples, uncalibrated loss {loss:.4})\n\n{report}",
             evaluation.predictions.n_samples()
         ));
-        if !domains.is_empty() {
-            lines.push(format!("{domains}\n"));
+        for groups in [domains, inputs].into_iter().filter(|groups| !groups.is_empty()) {
+            lines.push(format!("{groups}\n"));
         }
     }
     if let Some(baseline) = &outcome.baseline {

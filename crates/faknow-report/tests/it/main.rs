@@ -21,6 +21,7 @@ fn predictions(shift: f64) -> PredictionTable {
         rows: (0..60).map(|row| 2 * row).collect(),
         lengths: (1..61).collect(),
         domains: (0..60).map(|row| if row % 3 == 0 { "health" } else { "" }.to_owned()).collect(),
+        inputs: (0..60).map(|row| if row % 4 == 0 { "text" } else { "text and image" }.to_owned()).collect(),
     }
 }
 

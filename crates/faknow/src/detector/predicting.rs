@@ -23,6 +23,8 @@ impl Detector {
         }
         let features = self.encoders.node_features();
         let counts = self.encoders.token_counts(&data)?;
+        // A model of images classifies those without a text, too.
+        let has_images: Vec<bool> = (0..n_samples).map(|row| data.image_key(row).is_some()).collect();
         let loader = eval_loader(data, &self.config.loader)?;
         let mut rows = vec![Vec::new(); n_samples];
         for (index, batch) in loader.batches(0, 0).enumerate() {
@@ -35,9 +37,10 @@ impl Detector {
                 rows[row] = scores;
             }
         }
-        let predict = |((sample, counts), scores): ((&Sample, TokenCounts), Vec<f64>)| {
-            let reason =
-                reason_against(sample, counts, features).or_else(|| self.reason_against_features(sample));
+        let predict = |(row, ((sample, counts), scores)): (usize, ((&Sample, TokenCounts), Vec<f64>))| {
+            let reason = reason_against(sample, counts, features)
+                .filter(|_| !has_images[row])
+                .or_else(|| self.reason_against_features(sample));
             let outcome = match reason.filter(|_| !self.predicts_unknown) {
                 Some(reason) => Err(reason),
                 None => Ok(self.calibrated.decision.predict(self.classes.names(), &scores)?),
@@ -47,7 +50,7 @@ impl Detector {
             let lacks_domain = self.fields.domains.is_some() && !self.knows_domain_of(sample);
             Ok(SamplePrediction { outcome, known_tokens, n_tokens: counts.n_tokens, lacks_domain })
         };
-        samples.iter().zip(counts).zip(rows).map(predict).collect()
+        samples.iter().zip(counts).zip(rows).enumerate().map(predict).collect()
     }
 
     fn knows_domain_of(&self, sample: &Sample) -> bool {

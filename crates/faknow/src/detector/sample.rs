@@ -21,7 +21,7 @@ use crate::{Error, Result};
 pub enum Sample {
     /// A text.
     Text(String),
-    /// A text with the domain, the numeric features and the comments of its record.
+    /// A text with the image, the domain, the numeric features and the comments of its record.
     Record(Box<Record>),
     /// A record without a text, which has no prediction.
     MissingText,
@@ -56,8 +56,11 @@ pub struct InputRecord {
 impl From<Record> for InputRecord {
     fn from(mut record: Record) -> Self {
         let (number, fields) = (record.number, std::mem::take(&mut record.fields));
-        let is_plain = record.domain.is_none() && record.features.is_empty() && record.comments.is_empty();
-        let sample = match record.is_missing {
+        let is_plain = record.domain.is_none()
+            && record.image.is_none()
+            && record.features.is_empty()
+            && record.comments.is_empty();
+        let sample = match record.is_missing && record.image.is_none() {
             true => Sample::MissingText,
             false if is_plain => Sample::Text(record.text),
             false => Sample::Record(Box::new(record)),

@@ -17,8 +17,8 @@ use tch::Device;
 use crate::config::{Config, decision as decision_config};
 use crate::data::corpus::Corpus;
 use crate::detector::DetectorEvaluation;
-use crate::detector::domains::domains_of;
-use crate::detector::evaluation::{decide, in_order};
+use crate::detector::domains::{domains_of, inputs_of};
+use crate::detector::evaluation::{EvaluatedSamples, decide, in_order};
 use crate::detector::files::LIBTORCH;
 use crate::files::{record_checksums, remove_if_present, report_error, write_json, write_text_atomically};
 use crate::models::BoxedModel;
@@ -52,6 +52,8 @@ struct Part<'a> {
     /// Indices of the evaluated samples.
     rows: Vec<usize>,
     data: &'a FieldDataset,
+    /// Which of text and image each has, of models that read images.
+    inputs: Vec<Option<String>>,
 }
 
 impl Finish<'_> {
@@ -215,7 +217,7 @@ impl Part<'_> {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
         }
-        let table = prediction_table(predictions, &self.rows, self.data, corpus).to_csv().map_err(io)?;
+        let table = prediction_table(predictions, (&self.rows, &self.inputs), self.data, corpus).to_csv().map_err(io)?;
         write_atomically(path, |file| file.write_all(&table)).map_err(io)
     }
 }
@@ -229,15 +231,16 @@ fn decide_part<'a>(
 ) -> Result<Option<Part<'a>>> {
     let Some(((of_model, rows), data)) = part.zip(data) else { return Ok(None) };
     let counts = corpus.encoders.token_counts(data)?;
-    let samples = (&*rows, &*domains_of(data, &rows));
-    let decided = decide(of_model.clone(), samples, &counts, decision, corpus.classes.names())?;
-    Ok(Some(Part { of_model, decided, rows, data }))
+    let (domains, inputs) = (domains_of(data, &rows), inputs_of(data, &counts, &rows));
+    let samples = EvaluatedSamples { rows: &rows, domains: &domains, inputs: &inputs };
+    let decided = decide(of_model.clone(), &samples, &counts, decision, corpus.classes.names())?;
+    Ok(Some(Part { of_model, decided, rows, inputs, data }))
 }
 
-/// Returns the predictions of the samples `rows` with their lengths and domains.
+/// Returns the predictions of the samples `rows` with their lengths, domains and inputs.
 fn prediction_table(
     predictions: Predictions,
-    rows: &[usize],
+    (rows, inputs): (&[usize], &[Option<String>]),
     data: &FieldDataset,
     corpus: &Corpus,
 ) -> PredictionTable {
@@ -247,12 +250,14 @@ fn prediction_table(
         _ => rows.iter().map(|&row| name(row).unwrap_or_default()).collect(),
     };
     let lengths = rows.iter().map(|&row| data.length(row)).collect();
+    let inputs = inputs.iter().map(|inputs| inputs.clone().unwrap_or_default()).collect();
     PredictionTable {
         predictions,
         classes: corpus.classes.names().to_vec(),
         rows: rows.to_vec(),
         lengths,
         domains,
+        inputs,
     }
 }
 

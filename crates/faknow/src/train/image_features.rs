@@ -5,9 +5,8 @@ use std::path::Path;
 use faknow_data::text::EncodedStore;
 use faknow_data::{Batch as _, DataLoader, Dataset as _, FieldDataset, Fingerprint, Loader as _};
 use faknow_model::Mode;
-use faknow_model::image::{ImageEncoder, ImageOutput, PretrainedImageEncoder};
+use faknow_model::image::{ImageEncoder, ImageOutput};
 use faknow_trainer::Interrupt;
-use tch::nn::VarStore;
 use tch::{Device, Kind};
 
 use crate::Result;
@@ -41,17 +40,16 @@ pub(super) fn compute(
         return Ok(None);
     };
     let pretrained = file.pretrained()?;
-    let output = pretrained.available(field.output);
-    let Some(size) = pretrained.size(output) else { return Ok(None) };
+    let Some((output, size)) = pretrained.output_or_pooled(field.output) else { return Ok(None) };
     let dir = config.text.cache.as_deref().unwrap_or(dir).join(DIR);
     let mut store = EncodedStore::open(dir.join(format!("{:016x}", key(file, output)?)), size as usize)?;
     let mut encoder = None;
     for data in parts {
         let missing = data.not_encoded_images(&store)?;
         if missing.n_samples() > 0 {
-            let (encoder, _) = match &mut encoder {
+            let encoder = match &mut encoder {
                 Some(built) => built,
-                None => encoder.insert(build(&pretrained, device)?),
+                None => encoder.insert(pretrained.build_frozen((Kind::Float, device))?),
             };
             encode(encoder, output, missing, &mut store, device, interrupt)?;
         }
@@ -66,14 +64,6 @@ fn key(file: &ImageEncoderFile, output: ImageOutput) -> Result<u64> {
     key.add_str(&file.fingerprint()?);
     key.add_str(&format!("{output:?}"));
     Ok(key.finish())
-}
-
-/// Builds the encoder outside of the model, with its variables.
-fn build(pretrained: &PretrainedImageEncoder, device: Device) -> Result<(ImageEncoder, VarStore)> {
-    let mut vars = VarStore::new(device);
-    let encoder = pretrained.build(&vars.root())?;
-    vars.freeze();
-    Ok((encoder, vars))
 }
 
 /// Encodes images and adds them to the store a tenth at a time, also if it is interrupted.
