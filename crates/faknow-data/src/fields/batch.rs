@@ -151,7 +151,7 @@ impl FieldBatch {
     pub fn images(&self) -> Result<&Images> {
         self.images
             .as_ref()
-            .ok_or_else(|| self.missing_field("images", "an image column of the records (`ColumnMap::image`)"))
+            .ok_or_else(|| self.missing_field("images", "`FieldDataset::load_images` or `FieldDataset::with_images`"))
     }
 
     /// Returns the propagation trees.

@@ -13,10 +13,11 @@ use super::{FieldBatch, TokenKind};
 use crate::column::Column;
 use crate::fingerprint::Fingerprint;
 use crate::graph::{NewsColumn, TreeColumn};
+use crate::image::{ImageColumn, RecordImage};
 use crate::text::{EncodedColumn, NGramColumn, NGramEncoder, Padding, SubwordColumn, WordColumn};
 use crate::{Dataset, Error, Result};
 
-/// Samples with named fields: texts, propagation trees, domains, features. Batches have the same fields.
+/// Samples with named fields: texts, images, propagation trees, domains, features. Batches have the same fields.
 ///
 /// Texts take 4 bytes per token, in memory or, beyond the limit of [`TokenStorage`](crate::text::TokenStorage), in a file; the
 /// original texts are not stored. Clones and [`subset`](Self::subset)s share all columns.
@@ -56,6 +57,11 @@ pub(super) struct Columns {
     pub(super) encoded: Option<Arc<EncodedColumn>>,
     /// Weighted n-grams of the words, which batches have instead of them.
     pub(super) ngrams: Option<Arc<NGramColumn>>,
+    /// Images of the records that are not read yet.
+    pub(super) unread_images: Option<Arc<Vec<Option<RecordImage>>>>,
+    pub(super) images: Option<Arc<ImageColumn>>,
+    /// The output of an encoder for the distinct images, which batches have instead of them.
+    pub(super) encoded_images: Option<Arc<EncodedColumn>>,
     pub(super) trees: Option<Arc<TreeColumn>>,
     pub(super) news: Option<Arc<NewsColumn>>,
     pub(super) domains: Option<Arc<DomainColumn>>,
@@ -76,6 +82,7 @@ impl Columns {
             field("words", &self.words),
             field("subwords", &self.subwords),
             field("ngrams", &self.ngrams),
+            field("images", &self.images),
             field("trees", &self.trees),
             field("news", &self.news),
             field("domains", &self.domains),
@@ -202,8 +209,8 @@ impl FieldDataset {
         }
     }
 
-    /// Returns a hash of the input of a sample: its tree and its tokens, except for those that `kind_of` ignores, without label, id,
-    /// domain and features; `None` if it has neither, or the index is out of range. Equal inputs have equal hashes on every machine.
+    /// Returns a hash of the input of a sample: its tree, its image and its tokens, except for those that `kind_of` ignores, without label, id,
+    /// domain and features; `None` if it has none of these, or the index is out of range. Equal inputs have equal hashes on every machine.
     ///
     /// # Errors
     /// [`Error::Io`]: tokens stored in a file cannot be read.
@@ -212,7 +219,8 @@ impl FieldDataset {
         let (tokens, tree) = (self.tokens(index)?, self.columns.trees.as_ref().map(|trees| trees.hash(row)));
         let tokens =
             tokens.iter().filter(|&&token| kind_of(token) != TokenKind::Ignored).map(|&token| token.into());
-        let mut parts = tokens.chain(tree).peekable();
+        let image = self.columns.images.as_ref().and_then(|images| images.hash(row));
+        let mut parts = tokens.chain(tree).chain(image.into_iter().flatten()).peekable();
         if parts.peek().is_none() {
             return Ok(None);
         }
@@ -343,14 +351,15 @@ impl Dataset for FieldDataset {
             columns.texts.iter().map(|(name, text)| Ok((name.clone(), text.collate(&rows, self.padding)?)));
         let words = columns.words.as_ref().filter(|_| columns.ngrams.is_none());
         let subwords = columns.subwords.as_ref().filter(|_| columns.encoded.is_none());
+        let images = columns.images.as_ref().filter(|_| columns.encoded_images.is_none());
         Ok(FieldBatch {
             labels: labels.map(|labels| Tensor::f_from_slice(&labels)).transpose()?,
             words: words.map(|words| words.collate(&rows, self.padding)).transpose()?,
             subwords: subwords.map(|subwords| subwords.collate(&rows)).transpose()?,
             encoded: columns.encoded.as_ref().map(|encoded| encoded.collate(&rows)).transpose()?,
             ngrams: columns.ngrams.as_ref().map(|ngrams| ngrams.collate(&rows)).transpose()?,
-            images: None,
-            encoded_images: None,
+            images: images.map(|images| images.collate(&rows)).transpose()?,
+            encoded_images: self.encoded_images(&rows)?,
             trees: columns.trees.as_ref().map(|trees| trees.collate(&rows)).transpose()?,
             news: columns.news.as_ref().map(|news| news.collate(&rows)),
             domains: columns.domains.as_ref().map(|domains| domains.collate(&rows)).transpose()?,
@@ -360,7 +369,7 @@ impl Dataset for FieldDataset {
         })
     }
 
-    /// Returns the number of tokens plus nodes of a sample; 1 if the dataset has neither.
+    /// Returns the number of tokens plus nodes of a sample; 1 if the dataset has neither. Images do not count: all have one size.
     fn length(&self, index: usize) -> usize {
         let is_sized = self.has_words() || self.has_subwords() || self.has_trees();
         let size = |row: usize| self.columns.fields().map(|(_, column)| column.size(row)).sum();

@@ -1,4 +1,4 @@
-//! Datasets of texts, labels, domains and features from records.
+//! Datasets of texts, labels, domains and features from records, which also collect the sources of their images.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use super::dataset::{Columns, FieldDataset};
 use super::domains::{DomainBuilder, DomainColumn};
 use super::features::FeatureBuilder;
 use super::further_texts::{FurtherText, FurtherTextBuilder};
+use crate::image::RecordImage;
 use crate::records::check_class_index;
 use crate::text::{
     SubwordColumn, SubwordTokenizer, TokenStorage, Tokenizer, Vocab, VocabOptions, WordColumn,
@@ -119,7 +120,7 @@ impl FieldDataset {
     }
 }
 
-/// The labels, domains and features of records.
+/// The labels, domains, features and images of records.
 #[derive(Default)]
 struct RecordFields {
     n_records: usize,
@@ -127,6 +128,8 @@ struct RecordFields {
     domains: DomainBuilder,
     features: FeatureBuilder,
     texts: FurtherTextBuilder,
+    /// Images of the records; empty until one has an image.
+    images: Vec<Option<RecordImage>>,
 }
 
 impl RecordFields {
@@ -150,6 +153,12 @@ impl RecordFields {
                     .push(label.map_err(|message| Error::Dataset(format!("record {number}: {message}")))?);
             }
             None => {}
+        }
+        if let Some(source) = record.image {
+            // Records that were not read from a file have no numbers.
+            let record_number = if record.number > 0 { record.number } else { number };
+            self.images.resize(self.n_records, None);
+            self.images.push(Some(RecordImage { source, record: record_number, origin: record.image_origin }));
         }
         self.domains.push(record.domain);
         self.texts.push(record.texts);
@@ -178,13 +187,16 @@ impl RecordFields {
     }
 
     /// Returns the dataset with these texts; domains are numbered by `names` or, without given names, sorted.
-    fn with_columns(self, texts: Columns, names: Option<&[String]>) -> FieldDataset {
+    fn with_columns(mut self, texts: Columns, names: Option<&[String]>) -> FieldDataset {
+        let has_images = !self.images.is_empty();
+        self.images.resize(self.n_records, None);
         let domains: Option<DomainColumn> = self.domains.finish(names);
         FieldDataset::new(Columns {
             n_rows: self.n_records,
             labels: Arc::new(self.labels),
             domains: domains.map(Arc::new),
             features: self.features.finish(),
+            unread_images: has_images.then(|| Arc::new(self.images)),
             ..texts
         })
     }

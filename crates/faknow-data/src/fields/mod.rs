@@ -12,6 +12,7 @@ mod from_news;
 mod from_records;
 mod from_trees;
 mod further_texts;
+mod images;
 mod ngrams;
 mod saved;
 mod standardization;

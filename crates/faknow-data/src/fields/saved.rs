@@ -33,7 +33,7 @@ impl FieldDataset {
     /// dataset is written. Padding settings are not saved.
     ///
     /// # Errors
-    /// A file cannot be written; the dataset has no texts, or has trees, n-grams, features or further texts, which cannot be saved.
+    /// A file cannot be written; the dataset has no texts, or has trees, n-grams, images, features or further texts, which cannot be saved.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let words = self.columns.words.as_ref().map(|words| words.tokens());
         let subwords = self.columns.subwords.as_ref();
@@ -45,6 +45,9 @@ impl FieldDataset {
         };
         if self.columns.ngrams.is_some() {
             return Err(Error::Dataset("datasets with n-grams cannot be saved".to_owned()));
+        }
+        if self.columns.images.is_some() || self.columns.unread_images.is_some() {
+            return Err(Error::Dataset("datasets with images cannot be saved".to_owned()));
         }
         if !self.columns.features.is_empty() || !self.columns.texts.is_empty() {
             return Err(Error::Dataset("datasets with features or further texts cannot be saved".to_owned()));

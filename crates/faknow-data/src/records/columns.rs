@@ -120,9 +120,11 @@ impl ColumnMap {
         let domain = domain.map(|name| ("columns.domain", name.as_str()));
         let texts = self.texts.values().filter(|name| has(name)).map(|name| ("columns.texts", name.as_str()));
         let features = self.features.values().map(|name| ("columns.features", name.as_str()));
+        let image = self.image.iter().filter(|name| !self.is_image_optional || has(name));
+        let image = image.map(|name| ("columns.image", name.as_str()));
         let comments = self.comments.iter().map(|name| ("columns.comments", name.as_str()));
         let fields = self.fields.iter().map(|name| ("columns.fields", name.as_str()));
-        text.chain(label).chain(domain).chain(texts).chain(features).chain(comments).chain(fields).collect()
+        text.chain(label).chain(domain).chain(texts).chain(features).chain(image).chain(comments).chain(fields).collect()
     }
 
     /// Selects the columns in a source whose columns are known; those of JSON files are known after the first record, see
@@ -144,10 +146,20 @@ impl ColumnMap {
         })
     }
 
-    /// Checks that the first object of a JSON file has the columns.
+    /// Checks that the first object of a JSON file has the columns; if images are read, one of text and image is enough.
     pub(crate) fn check_object(&self, fields: &Map<String, Value>, path: &Path) -> Result<(), Error> {
         let required = self.required(&|name| value_at(fields, name).is_some());
-        let missing = required.into_iter().find(|(_, name)| value_at(fields, name).is_none());
+        let has = |of: &str| required.iter().any(|(setting, name)| *setting == of && value_at(fields, name).is_some());
+        let (has_text, has_image) = (has("columns.text"), has("columns.image"));
+        let is_missing = |(setting, name): &(&str, &str)| {
+            let is_optional = match *setting {
+                "columns.text" => has_image,
+                "columns.image" => has_text,
+                _ => false,
+            };
+            !is_optional && value_at(fields, name).is_none()
+        };
+        let missing = required.iter().copied().find(is_missing);
         missing.map_or(Ok(()), |(setting, name)| Err(no_such_path(path, name, setting, fields)))
     }
 }

@@ -2,13 +2,17 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
 
+use crate::image::ImageOrigin;
 use crate::records::arrays::{numbers_of, texts_of};
 use crate::records::columns::{text_of, value_at};
+use crate::records::image_path::image_of;
+use crate::records::source::no_such_column;
 use crate::records::{ColumnMap, RawLabel, RawRecord, ReadOptions, Record, TEXT_SEPARATOR, TextColumns};
 use crate::{Classes, Error, Result};
 
@@ -20,14 +24,32 @@ pub(super) struct Extractor {
     label: Option<(String, Classes)>,
     /// Number of values of each feature, with the record that determined it.
     first_features: Vec<OnceLock<(usize, usize)>>,
+    image: Option<ImageColumn>,
     keep_all: bool,
     accept_missing_texts: bool,
     /// In lowercase.
     drop_labels: Vec<String>,
 }
 
+/// The column of images.
+struct ImageColumn {
+    name: String,
+    /// The directory of relative paths.
+    dir: PathBuf,
+    origin: ImageOrigin,
+    /// Whether a record had the column, even if its value was missing, and whether one had the column of the text.
+    is_seen: AtomicBool,
+    is_text_seen: AtomicBool,
+}
+
 impl Extractor {
-    pub(super) fn new(options: &ReadOptions, classes: Option<&Classes>) -> Result<Self> {
+    /// Creates an extractor for the records of the file at `path`, whose images are relative to `image_dir`.
+    pub(super) fn new(
+        options: &ReadOptions,
+        classes: Option<&Classes>,
+        path: &Path,
+        image_dir: PathBuf,
+    ) -> Result<Self> {
         let mut columns = options.columns.clone();
         let Some(text) = columns.text.clone() else {
             let expected = "the name of the column that holds the text".into();
@@ -40,7 +62,30 @@ impl Extractor {
         let drop_labels = options.drop_labels.iter().map(|label| label.trim().to_lowercase()).collect();
         let ReadOptions { keep_all, accept_missing_texts, .. } = *options;
         let first_features = columns.features.keys().map(|_| OnceLock::new()).collect();
-        Ok(Self { columns, text, label, first_features, keep_all, accept_missing_texts, drop_labels })
+        let image = columns.image.clone().map(|name| ImageColumn {
+            origin: ImageOrigin { file: Arc::from(path), column: Arc::from(name.as_str()) },
+            name,
+            dir: image_dir,
+            is_seen: AtomicBool::new(false),
+            is_text_seen: AtomicBool::new(false),
+        });
+        Ok(Self { columns, text, label, first_features, image, keep_all, accept_missing_texts, drop_labels })
+    }
+
+    /// Returns the error for a file of which no record had the column of the image, or that of the text: its name may be wrong.
+    pub(super) fn missing_column(&self, path: &Path, columns: &[String]) -> Option<Error> {
+        let image = self.image.as_ref()?;
+        let is_missing = |is_seen: &AtomicBool| !is_seen.load(Ordering::Relaxed);
+        let (name, setting) = match (is_missing(&image.is_seen), is_missing(&image.is_text_seen)) {
+            (true, _) if !self.columns.is_image_optional => (image.name.clone(), "columns.image"),
+            (_, true) if !self.accept_missing_texts => (self.text.to_string(), "columns.text"),
+            _ => return None,
+        };
+        let mut error = no_such_column(path, &name, columns);
+        if let Error::MissingColumn { setting: of, .. } = &mut error {
+            *of = setting;
+        }
+        Some(error)
     }
 
     /// Returns the columns that a file must have.
@@ -58,11 +103,23 @@ impl Extractor {
         if let Some(index) = self.dropped_label(&fields) {
             return Ok(Err(index));
         }
+        let image = match &self.image {
+            Some(column) => {
+                let value = value_at(&fields, &column.name);
+                column.is_seen.fetch_or(value.is_some(), Ordering::Relaxed);
+                let has_text = |name: &str| value_at(&fields, name).is_some();
+                column.is_text_seen.fetch_or(self.text.names_in(&has_text).into_iter().any(has_text), Ordering::Relaxed);
+                image_of(value, &column.dir).map_err(|message| field_error(&column.name, message).skippable())?
+            }
+            None => None,
+        };
+        let image_origin =
+            self.image.as_ref().filter(|_| image.is_some()).map(|column| column.origin.clone());
         let mut is_missing = false;
         let text = match text_of(&fields, &self.text) {
             Ok(Cow::Borrowed(_)) if !self.keep_all => None,
             Ok(text) => Some(text.into_owned()),
-            Err(error) if error.is_missing && self.accept_missing_texts => {
+            Err(error) if error.is_missing && (self.accept_missing_texts || image.is_some()) => {
                 is_missing = !error.is_blank;
                 Some(String::new())
             }
@@ -102,7 +159,19 @@ impl Extractor {
             let value = |name: &String| (name.clone(), value_at(&fields, name).cloned().unwrap_or_default());
             fields = selected.map(value).collect();
         }
-        Ok(Ok(Record { number, text, is_missing, label, domain, texts, features, comments, fields }))
+        Ok(Ok(Record {
+            number,
+            text,
+            is_missing,
+            label,
+            domain,
+            texts,
+            features,
+            comments,
+            image,
+            image_origin,
+            fields,
+        }))
     }
 
     /// Returns the numeric features; missing ones are left out if missing texts are accepted.

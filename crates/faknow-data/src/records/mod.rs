@@ -11,6 +11,7 @@ mod encoding;
 #[cfg(feature = "excel")]
 mod excel;
 mod extract;
+mod image_path;
 mod json;
 mod json_error;
 mod json_scan;
@@ -37,6 +38,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use columns::{TEXT_SEPARATOR, TextColumns};
+use image_path::image_dir;
+pub(crate) use image_path::image_of;
 pub(crate) use columns::{text_of, value_at};
 pub use content::Content;
 pub(crate) use delimited::DelimitedReader;
@@ -51,6 +54,7 @@ pub use missing::{MISSING_VALUES, is_missing};
 pub use options::{ColumnMap, Format, ReadOptions};
 pub(crate) use source::{RawRecord, ReadError, Source, open_file, read_start};
 
+use crate::image::{ImageOrigin, ImageSource};
 use crate::input::{Input, input_error, input_name};
 use crate::{Error, Result};
 use extract::Extractor;
@@ -61,7 +65,7 @@ pub struct Record {
     /// Its position in the file, from 1, not counting a header.
     pub number: usize,
     /// The text as written in the file, of several columns joined by [`TEXT_SEPARATOR`]; empty only if
-    /// [`ReadOptions::accept_missing_texts`] is set.
+    /// [`ReadOptions::accept_missing_texts`] is set, or the record has an image.
     pub text: String,
     /// Whether the text is missing rather than blank: absent, null, or a placeholder such as `NaN`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -79,6 +83,12 @@ pub struct Record {
     /// The comments on the post, if a column of comments was given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub comments: Vec<String>,
+    /// The image of the post, if an image column was given and its value is not missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageSource>,
+    /// Where the image is named, for messages; none for records that are not from a file.
+    #[serde(skip)]
+    pub image_origin: Option<ImageOrigin>,
     /// The additional columns that were requested, or all of them; fields of CSV and TSV are strings.
     pub fields: Map<String, Value>,
 }
@@ -171,8 +181,9 @@ impl RecordReader {
         options: &ReadOptions,
         classes: Option<&Classes>,
     ) -> Result<Self> {
+        let image_dir = image_dir(path, options);
         let path = input_name(path);
-        let extractor = Extractor::new(options, classes)?;
+        let extractor = Extractor::new(options, classes, &path, image_dir)?;
         let mut source = Source::new(input, &path, options)?;
         extractor.columns().select_in(&mut source, options.keep_all)?;
         let (skip_broken, mut left_out) = (options.skip_broken, LeftOut::new(&options.drop_labels));
@@ -254,8 +265,10 @@ impl Iterator for RecordReader {
             return None;
         }
         let record = self.next_record().or_else(|| {
-            let problem = self.left_out.problem(self.skip_broken)?;
-            Some(Err(Error::file(&self.path, problem)))
+            if let Some(problem) = self.left_out.problem(self.skip_broken) {
+                return Some(Err(Error::file(&self.path, problem)));
+            }
+            self.extractor.missing_column(&self.path, self.columns()).map(Err)
         });
         self.finished = !matches!(record, Some(Ok(_)));
         record

@@ -1,7 +1,7 @@
 //! Options for reading a file of records: its format, and the meaning of its columns.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,13 @@ pub struct ColumnMap {
     /// length in all records of a file.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub features: BTreeMap<String, String>,
+    /// The image of a post, the path of a file or an array of paths, of which the first one is used; default none. Records may
+    /// lack it, and records with an image may lack the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Whether files may lack the column of the image, whose records then have none; default false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_image_optional: bool,
     /// The comments on a post, an array of texts; default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comments: Option<String>,
@@ -114,6 +121,9 @@ pub struct ReadOptions {
     pub quotes: bool,
     /// The columns to read.
     pub columns: ColumnMap,
+    /// The directory of the paths of images; default: that of the file, or the working directory for standard input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_dir: Option<PathBuf>,
     /// Whether [`Record::fields`](crate::Record::fields) contains every column; default false.
     pub keep_all: bool,
     /// Whether a record without a text is read, with an empty text; default false, it is an error.
@@ -135,6 +145,7 @@ impl Default for ReadOptions {
             header: true,
             quotes: true,
             columns: ColumnMap::default(),
+            image_dir: None,
             keep_all: false,
             accept_missing_texts: false,
             drop_labels: Vec::new(),

@@ -237,11 +237,25 @@ impl EncodedWriter {
 impl EncodedColumn {
     /// Returns the texts at `rows` as a padded batch.
     pub(crate) fn collate(&self, rows: &[usize]) -> Result<Encoded> {
-        let lengths: Vec<i64> = rows.iter().map(|&row| i64::from(self.rows[row].n_vectors)).collect();
-        let (width, size) = (lengths.iter().copied().max().unwrap_or(0), self.size as i64);
+        self.collate_rows(&rows.iter().map(|&row| Some(row)).collect::<Vec<_>>(), 0)
+    }
+
+    /// Returns the inputs at `rows` as a padded batch; missing ones have length 0. All inputs of the column have the same number of
+    /// vectors, which is that of each batch, even if all its inputs are missing.
+    pub(crate) fn collate_present(&self, rows: &[Option<usize>]) -> Result<Encoded> {
+        let n_vectors = self.rows.first().map_or(1, |location| location.n_vectors);
+        self.collate_rows(rows, n_vectors)
+    }
+
+    fn collate_rows(&self, rows: &[Option<usize>], min_width: u32) -> Result<Encoded> {
+        let length = |row: &Option<usize>| row.map_or(0, |row| i64::from(self.rows[row].n_vectors));
+        let lengths: Vec<i64> = rows.iter().map(length).collect();
+        let width = lengths.iter().copied().fold(i64::from(min_width), i64::max);
+        let size = self.size as i64;
         let mut values = vec![0_f32; rows.len() * width as usize * self.size];
         let row_size = (width as usize * self.size).max(1);
-        for (padded, &row) in values.chunks_exact_mut(row_size).zip(rows) {
+        for (padded, row) in values.chunks_exact_mut(row_size).zip(rows) {
+            let Some(row) = *row else { continue };
             let Location { file, start, n_vectors } = self.rows[row];
             let n_bytes = 4 * n_vectors as usize * self.size;
             let bytes = &self.files[file as usize][start as usize..start as usize + n_bytes];
