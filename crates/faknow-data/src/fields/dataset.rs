@@ -62,6 +62,8 @@ pub(super) struct Columns {
     pub(super) images: Option<Arc<ImageColumn>>,
     /// The output of an encoder for the distinct images, which batches have instead of them.
     pub(super) encoded_images: Option<Arc<EncodedColumn>>,
+    /// Whether batches have the pixels of encoded images, too.
+    pub(super) has_pixels: bool,
     pub(super) trees: Option<Arc<TreeColumn>>,
     pub(super) news: Option<Arc<NewsColumn>>,
     pub(super) domains: Option<Arc<DomainColumn>>,
@@ -351,7 +353,8 @@ impl Dataset for FieldDataset {
             columns.texts.iter().map(|(name, text)| Ok((name.clone(), text.collate(&rows, self.padding)?)));
         let words = columns.words.as_ref().filter(|_| columns.ngrams.is_none());
         let subwords = columns.subwords.as_ref().filter(|_| columns.encoded.is_none());
-        let images = columns.images.as_ref().filter(|_| columns.encoded_images.is_none());
+        let has_pixels = columns.has_pixels || columns.encoded_images.is_none();
+        let images = columns.images.as_ref().filter(|_| has_pixels);
         Ok(FieldBatch {
             labels: labels.map(|labels| Tensor::f_from_slice(&labels)).transpose()?,
             words: words.map(|words| words.collate(&rows, self.padding)).transpose()?,

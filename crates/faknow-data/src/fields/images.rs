@@ -99,6 +99,13 @@ impl FieldDataset {
         Ok(self)
     }
 
+    /// Sets whether batches have the pixels of images in addition to the output of an encoder; default false.
+    #[must_use]
+    pub fn with_pixels(mut self, has_pixels: bool) -> Self {
+        self.columns.has_pixels = has_pixels;
+        self
+    }
+
     /// Returns the samples whose images a store lacks, one per distinct image; of a subset, those of the complete dataset.
     ///
     /// # Errors

@@ -114,6 +114,13 @@ impl PretrainedImageEncoder {
         self.head.size(output, self.sizes.n_channels())
     }
 
+    /// Returns an output with the length of its vectors, or [`ImageOutput::Pooled`] if the file lacks its layer; `None` if it lacks
+    /// both.
+    pub fn output_or_pooled(&self, output: ImageOutput) -> Option<(ImageOutput, i64)> {
+        let with_size = |output| Some((output, self.size(output)?));
+        with_size(output).or_else(|| with_size(ImageOutput::Pooled))
+    }
+
     /// Returns the weights, by their names without a prefix; `None` if they are random.
     pub fn weights(&self) -> Option<&Tensors> {
         self.weights.as_ref()

@@ -28,7 +28,7 @@ pub struct ImageConfig {
     pub on_problem: OnImageProblem,
     /// Maximum memory in MiB for the pixels of a dataset; images beyond it are decoded again for each batch. Default 1024.
     pub memory: u64,
-    /// Directory of decoded pixels for later runs with the same images, of at most 16 GiB. Default: none.
+    /// Directory of decoded pixels for later runs with the same images, of at most 10 GiB. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
 }
@@ -73,6 +73,7 @@ impl ImageConfig {
             on_problem: self.on_problem,
             memory: usize::try_from(self.memory.saturating_mul(1 << 20)).unwrap_or(usize::MAX),
             cache: self.cache.clone(),
+            ..ImageOptions::default()
         }
     }
 }

@@ -165,6 +165,11 @@ impl Corpus {
         }
         let units = units.join(" with ");
         details.extend(describe_domains(name, data));
+        if data.has_images() {
+            details.push(format!("{} with an image", data.n_images()));
+            let problems = data.image_problems().filter(|problems| problems.n_problems() > 0);
+            warnings.extend(problems.map(|problems| format!("{name}: {problems}")));
+        }
         if known.n_without > 0 {
             details.push(format!("{} {units} without any known token", known.n_without));
         }

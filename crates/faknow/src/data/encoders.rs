@@ -133,7 +133,13 @@ impl FieldEncoders {
         I: IntoIterator<Item = faknow_data::Result<Record>>,
         I::IntoIter: Send,
     {
-        let Some(features) = &self.features else { return self.texts(records, extra_padding) };
+        let load_images = |data: FieldDataset| match &self.images {
+            Some(images) => data.load_images(&images.options),
+            None => Ok(data),
+        };
+        let Some(features) = &self.features else {
+            return Ok(load_images(self.texts(records, extra_padding)?)?);
+        };
         let emotions = features.emotions.as_ref().map(EmotionSource::reader).transpose()?;
         let records = records.into_iter().map(|record| {
             record.map(|mut record| {
@@ -141,7 +147,7 @@ impl FieldEncoders {
                 record
             })
         });
-        features.encode(self.texts(records, extra_padding)?, source)
+        features.encode(load_images(self.texts(records, extra_padding)?)?, source)
     }
 
     /// Encodes the texts of records, as subwords or words.

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use crate::config::{Config, DataFiles, TextConfig};
 use crate::data::corpus::{Corpus, TestRecords, split, training_error};
-use crate::data::encoders::{FieldEncoders, WordEncoder};
+use crate::data::encoders::{FieldEncoders, ImageReader, WordEncoder};
 use crate::data::features::{EmotionReader, EmotionSource, FeatureEncoder};
 use crate::data::files::FileRecords;
+use crate::data::image_encoder::ImageEncoderFile;
 use crate::data::layout::LayoutRules;
 use crate::data::left_out::{LeftOutRecords, check_drop_classes};
 use crate::data::subword_encoder::SubwordEncoder;
@@ -43,8 +44,14 @@ pub(crate) fn load_until(
     interrupt: &Interrupt,
 ) -> Result<Corpus> {
     let classes = config.data.to_classes()?;
-    let FieldEncoders { words, subwords, ngrams: saved_ngrams, features: saved_features, .. } =
-        saved.unwrap_or_default();
+    let FieldEncoders {
+        words,
+        subwords,
+        ngrams: saved_ngrams,
+        features: saved_features,
+        images: saved_images,
+        ..
+    } = saved.unwrap_or_default();
     let saved = words.map(|words| words.vocab);
     let subwords = match subwords {
         Some(subwords) => Some(subwords),
@@ -90,8 +97,12 @@ pub(crate) fn load_until(
             )
         })?;
     }
-    // Features and further texts are not cached.
-    let cache = match config.data.features.is_empty() && emotions.is_none() && fields.texts.is_empty() {
+    // Features, further texts and images are not cached.
+    let is_cached = config.data.features.is_empty()
+        && emotions.is_none()
+        && fields.texts.is_empty()
+        && config.data.image.is_none();
+    let cache = match is_cached {
         true => TextCache::new(config, test_records, &texts.cache_key(&config.text)?)?,
         false => None,
     };
@@ -121,6 +132,16 @@ pub(crate) fn load_until(
         }
         (None, None) => None,
     };
+    let images = match fields.images {
+        Some(_) => Some(ImageReader {
+            options: config.image.options(),
+            encoder: match saved_images {
+                Some(saved) => saved.encoder,
+                None => ImageEncoderFile::open(&config.image)?,
+            },
+        }),
+        None => None,
+    };
     let extra_padding = fields.words.as_ref().map_or(0, |words| words.extra_padding);
     let features = saved_features.or_else(|| {
         (!fields.features.is_empty()).then(|| FeatureEncoder::fit(fields, &train, emotion_source))
@@ -130,6 +151,10 @@ pub(crate) fn load_until(
         let source = files.or(config.data.train.as_ref()).map_or(Path::new(""), DataFiles::first);
         let data = match &ngrams {
             Some(ngrams) => data.with_ngrams(ngrams)?,
+            None => data,
+        };
+        let data = match &images {
+            Some(images) => data.load_images(&images.options)?,
             None => data,
         };
         match &features {
@@ -145,6 +170,7 @@ pub(crate) fn load_until(
         words: vocab.map(|vocab| WordEncoder { vocab, tokenizer }),
         subwords,
         ngrams,
+        images,
         domains,
         feature_sizes: features.as_ref().map(FeatureEncoder::sizes).unwrap_or_default(),
         features,

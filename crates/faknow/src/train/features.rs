@@ -100,7 +100,7 @@ impl Features {
             None => data,
         };
         Ok(match &self.images {
-            Some(store) => data.with_encoded_images(store, self.needs_pixels)?,
+            Some(store) => data.with_encoded_images(store)?.with_pixels(self.needs_pixels),
             None => data,
         })
     }
