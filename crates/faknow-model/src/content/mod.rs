@@ -1,24 +1,40 @@
 //! Models of the content of posts.
 
+mod cafe;
+mod cafe_ambiguity;
+mod cafe_encoding;
+mod cafe_head;
+mod cafe_layers;
 mod domain_memory;
 mod dudef;
+mod eann;
+mod eann_head;
 mod eddfn;
 mod encoder_classifier;
 mod endef;
 mod entity_branch;
+mod fixed_features;
 mod image_input;
 mod k_means;
 mod linear;
 mod m3fend;
 mod m3fend_head;
 mod mdfend;
+mod modalities;
 mod one_text;
+mod safe;
+mod safe_head;
+mod spotfake;
 mod text_input;
 mod text_layer;
 mod textcnn;
 
+pub use cafe::{Cafe, CafeConfig};
+pub use cafe_head::{CafeHead, CafeInput, CafeOutput};
 pub use domain_memory::DomainMemory;
 pub use dudef::{Dudef, DudefConfig};
+pub use eann::{Eann, EannConfig};
+pub use eann_head::{EannHead, EannOutput};
 pub use eddfn::{Eddfn, EddfnConfig, EddfnInput, EddfnOutput};
 pub use encoder_classifier::{
     ClassifierHead, EncoderClassifier, EncoderClassifierConfig, EncoderLayer, Tuning,
@@ -30,6 +46,10 @@ pub use linear::{LinearClassifier, LinearConfig, LinearLoss};
 pub use m3fend::{M3fend, M3fendConfig};
 pub use m3fend_head::{M3fendHead, M3fendSizes, Views};
 pub use mdfend::{Mdfend, MdfendConfig, MdfendHead};
+pub use modalities::{Modalities, ModalitySizes};
+pub use safe::{Safe, SafeConfig};
+pub use safe_head::{SafeFeatures, SafeHead, SafeSentence, Similarity};
+pub use spotfake::{SpotFake, SpotFakeConfig, SpotFakeHead};
 pub use text_input::{TextInput, TextSource, TokenVectors};
 pub use textcnn::{TextCnn, TextCnnConfig};
 
