@@ -73,6 +73,9 @@ pub struct DataConfig {
     /// Field of the entities of the text, as a text or a list of names, for models that read them. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entities: Option<String>,
+    /// Field of the headline, for models that read it separately from the text. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// Fields of numeric features, by the name of the feature: arrays of numbers, of the same length in all records. Default: none.
     #[serde(skip_serializing_if = "FeatureColumns::is_empty")]
     pub features: FeatureColumns,
@@ -140,6 +143,7 @@ impl Default for DataConfig {
             image: None,
             image_dir: None,
             entities: None,
+            title: None,
             features: FeatureColumns::default(),
             comments: None,
             classes: Vec::new(),
@@ -180,6 +184,12 @@ impl DataConfig {
         Ok(classes)
     }
 
+    /// Returns the names of further texts with their columns.
+    fn further_texts(&self) -> impl Iterator<Item = (String, String)> {
+        let texts = [("entities", &self.entities), ("title", &self.title)];
+        texts.into_iter().filter_map(|(name, column)| Some((name.to_owned(), column.clone()?)))
+    }
+
     /// Returns the options for reading records, with the defaults `text`, `label`, header and quotes for what is not given; `labeled`
     /// is whether the label field is required.
     pub fn read_options(&self, labeled: bool) -> ReadOptions {
@@ -194,7 +204,7 @@ impl DataConfig {
                 label: labeled.then(|| self.label.clone().unwrap_or_else(|| "label".to_owned())),
                 domain: self.domain.clone(),
                 image: self.image.clone(),
-                texts: self.entities.iter().map(|column| ("entities".to_owned(), column.clone())).collect(),
+                texts: self.further_texts().collect(),
                 features: self.features.0.clone(),
                 comments: self.comments.clone(),
                 ..ColumnMap::default()

@@ -66,6 +66,7 @@ const OPTIONS: &[SourceOption] = &[
     SourceOption { key: "data.image", sources: &[R], help: &[] },
     SourceOption { key: "data.image_dir", sources: &[R], help: &[] },
     SourceOption { key: "data.entities", sources: &[R], help: &[] },
+    SourceOption { key: "data.title", sources: &[R], help: &[] },
     SourceOption { key: "data.features", sources: &[R], help: &[] },
     SourceOption { key: "data.comments", sources: &[R], help: &[] },
     SourceOption { key: "data.classes", sources: &[R, T, U, L, N], help: &[] },
@@ -188,18 +189,22 @@ pub(crate) fn check_model_inputs(config: &Config, fields: &Fields) -> Result<()>
         return Err(Error::config("text.encoder", message));
     }
     check_images(config, fields, &models)?;
-    let reads_entities = |fields: &Fields| fields.texts.iter().any(|text| text.name == "entities");
-    match (config.data.entities.is_some(), reads_entities(fields)) {
-        (true, false) => {
-            let message =
-                format!("`{name}` does not read entities; models that do: {}", models(reads_entities));
-            Err(Error::config("data.entities", message))
+    for (key, text, given) in
+        [("data.entities", "entities", &config.data.entities), ("data.title", "title", &config.data.title)]
+    {
+        let reads = fields.texts.iter().any(|it| it.name == text);
+        if given.is_some() && !reads {
+            let all = config.registry.models().into_iter();
+            let readers = all.filter(|it| it.fields.texts.iter().any(|it| it.name == text));
+            let names: Vec<String> = readers.map(|it| format!("`{}`", it.name)).collect();
+            let message = format!("`{name}` does not read {text}; models that do: {}", names.join(", "));
+            return Err(Error::config(key, message));
         }
-        (false, true) => {
-            Err(Error::config("data.entities", format!("`{name}` reads entities; name their column")))
+        if given.is_none() && reads {
+            return Err(Error::config(key, format!("`{name}` reads {text}; name their column")));
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// Checks that images are given if and only if the model reads them.

@@ -25,6 +25,7 @@ impl Detector {
         let counts = self.encoders.token_counts(&data)?;
         // A model of images classifies those without a text, too.
         let has_images: Vec<bool> = (0..n_samples).map(|row| data.image_key(row).is_some()).collect();
+        let reads_texts = self.fields.words.as_ref().is_none_or(|words| !words.is_unused);
         let loader = eval_loader(data, &self.config.loader)?;
         let mut rows = vec![Vec::new(); n_samples];
         for (index, batch) in loader.batches(0, 0).enumerate() {
@@ -38,9 +39,13 @@ impl Detector {
             }
         }
         let predict = |(row, ((sample, counts), scores)): (usize, ((&Sample, TokenCounts), Vec<f64>))| {
-            let reason = reason_against(sample, counts, features)
-                .filter(|_| !has_images[row])
-                .or_else(|| self.reason_against_features(sample));
+            let of_texts = reason_against(sample, counts, features);
+            let reason = match (reads_texts, has_images[row]) {
+                (true, false) => of_texts,
+                (false, false) => Some(NoPrediction::NoImage),
+                (_, true) => None,
+            };
+            let reason = reason.or_else(|| self.reason_against_features(sample));
             let outcome = match reason.filter(|_| !self.predicts_unknown) {
                 Some(reason) => Err(reason),
                 None => Ok(self.calibrated.decision.predict(self.classes.names(), &scores)?),

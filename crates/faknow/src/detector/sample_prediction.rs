@@ -55,6 +55,9 @@ pub enum NoPrediction {
     /// The record lacks a numeric feature that the model reads.
     #[error("missing features")]
     MissingFeatures,
+    /// The record has no image, and the model reads images alone.
+    #[error("no image")]
+    NoImage,
     /// A numeric feature of the record has another number of values than in training.
     #[error("features of another length")]
     FeatureSize,

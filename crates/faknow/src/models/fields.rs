@@ -45,6 +45,8 @@ pub struct WordField {
     pub accepts_encoder: bool,
     /// How the model uses the weights of the encoder. Default [`EncoderUse::Adapted`].
     pub encoder_use: EncoderUse,
+    /// Whether predictions do not depend on the texts, which are only read with their records. Default false.
+    pub is_unused: bool,
 }
 
 /// How a model uses the weights of an encoder.
@@ -196,7 +198,7 @@ impl Fields {
     pub fn names(&self) -> Vec<&'static str> {
         let domains = self.domains.as_ref().is_some_and(|domains| domains.is_required);
         let names = [
-            ("text", self.words.is_some()),
+            ("text", self.words.as_ref().is_some_and(|words| !words.is_unused)),
             ("trees", self.trees.is_some()),
             ("news", self.news.is_some()),
             ("images", self.images.is_some()),
@@ -214,6 +216,13 @@ impl WordField {
     #[must_use]
     pub fn extra_padding(mut self, columns: usize) -> Self {
         self.extra_padding = columns;
+        self
+    }
+
+    /// Declares that predictions do not depend on the texts.
+    #[must_use]
+    pub fn unused(mut self) -> Self {
+        self.is_unused = true;
         self
     }
 

@@ -13,7 +13,9 @@
 //! ```
 
 mod bigcn;
+mod cafe;
 mod dudef;
+mod eann;
 mod ebgcn;
 mod eddfn;
 mod encoder;
@@ -26,8 +28,11 @@ mod graph_classifier;
 mod linear;
 mod m3fend;
 mod mdfend;
+mod multimodal;
 mod registry;
+mod safe;
 mod spec;
+mod spotfake;
 mod textcnn;
 mod training_defaults;
 mod trustrd;
@@ -39,5 +44,5 @@ pub use fields::{
 };
 pub(crate) use registry::ConfiguredModel;
 pub use registry::{ModelInfo, Registry};
-pub use spec::{BoxedModel, BoxedStep, Hyperparameter, LayerTraining, ModelSpec, Pretraining, Shape};
+pub use spec::{Auxiliary, BoxedModel, BoxedStep, Hyperparameter, LayerTraining, ModelSpec, Pretraining, Shape};
 pub use training_defaults::TrainingDefaults;

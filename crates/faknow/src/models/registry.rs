@@ -11,7 +11,9 @@ use tch::nn::{Path, VarStore};
 use toml::Table;
 
 use super::bigcn::BiGcnSpec;
+use super::cafe::CafeSpec;
 use super::dudef::DudefSpec;
+use super::eann::EannSpec;
 use super::ebgcn::EbgcnSpec;
 use super::eddfn::EddfnSpec;
 use super::encoder::EncoderSpec;
@@ -23,10 +25,14 @@ use super::graph_classifier::{GatSpec, GcnSpec, GraphSageSpec};
 use super::linear::LinearSpec;
 use super::m3fend::M3fendSpec;
 use super::mdfend::MdfendSpec;
+use super::safe::SafeSpec;
+use super::spotfake::SpotFakeSpec;
 use super::textcnn::TextCnnSpec;
 use super::trustrd::TrustRdSpec;
 use super::upfd::{UpfdGatSpec, UpfdGcnSpec, UpfdGcnfnSpec, UpfdSageSpec};
-use super::{BoxedModel, BoxedStep, Fields, Hyperparameter, LayerTraining, ModelSpec, Pretraining, Shape};
+use super::{
+    Auxiliary, BoxedModel, BoxedStep, Fields, Hyperparameter, LayerTraining, ModelSpec, Pretraining, Shape,
+};
 use crate::config::messages::{config_message, did_you_mean};
 use crate::{Error, Result};
 
@@ -82,6 +88,10 @@ impl Registry {
             spec::<MdfendSpec>(),
             spec::<EndefSpec>(),
             spec::<M3fendSpec>(),
+            spec::<EannSpec>(),
+            spec::<SpotFakeSpec>(),
+            spec::<SafeSpec>(),
+            spec::<CafeSpec>(),
             spec::<GcnSpec>(),
             spec::<GraphSageSpec>(),
             spec::<GatSpec>(),
@@ -222,6 +232,8 @@ pub(crate) trait ConfiguredModel: fmt::Debug {
     fn layers(&self, shape: &Shape<'_>) -> Vec<LayerTraining>;
     /// Returns the custom training step of the model, if it has one.
     fn step(&self) -> Option<BoxedStep>;
+    /// Returns the optimizer of a part of the model with a loss of its own, if there is one.
+    fn auxiliary(&self, shape: &Shape<'_>) -> Option<Auxiliary>;
     /// Returns the share of the training samples that is selected, if not all are used.
     fn lsh_share(&self) -> Option<f64>;
     /// Returns the pretraining of the model, if it has one.
@@ -323,6 +335,10 @@ impl<S: ModelSpec> ConfiguredModel for Configured<S> {
 
     fn step(&self) -> Option<BoxedStep> {
         S::step(&self.0)
+    }
+
+    fn auxiliary(&self, shape: &Shape<'_>) -> Option<Auxiliary> {
+        S::auxiliary(&self.0, shape)
     }
 
     fn lsh_share(&self) -> Option<f64> {

@@ -7,7 +7,7 @@ use faknow_model::content::TextSource;
 use faknow_model::encoder::PretrainedEncoder;
 use faknow_model::image::PretrainedImageEncoder;
 use faknow_model::{Model, Result};
-use faknow_trainer::TrainStep;
+use faknow_trainer::{OptimizerConfig, TrainStep};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::Tensor;
@@ -80,6 +80,13 @@ pub trait ModelSpec: 'static {
         None
     }
 
+    /// Returns the optimizer of a part of the model with a loss of its own
+    /// ([`Model::auxiliary_loss`](faknow_model::Model::auxiliary_loss)). Default: `None`.
+    fn auxiliary(config: &Self::Config, shape: &Shape<'_>) -> Option<Auxiliary> {
+        let _ = (config, shape);
+        None
+    }
+
     /// Returns the share of the training samples, above 0 to 1, that locality-sensitive hashing selects for training
     /// ([`lsh_selection`](faknow_data::lsh_selection)). Default: `None`, all are used.
     fn lsh_share(config: &Self::Config) -> Option<f64> {
@@ -106,6 +113,17 @@ pub struct LayerTraining {
     pub lr_factor: f64,
     /// Number of epochs for which it is not trained, at least 0.
     pub frozen_epochs: f64,
+}
+
+/// The optimizer of a part of a model with a loss of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Auxiliary {
+    /// Name of the loss.
+    pub name: &'static str,
+    /// Pattern of the names of its weights, in which `*` matches any characters.
+    pub parameters: &'static str,
+    /// The optimizer.
+    pub optimizer: OptimizerConfig,
 }
 
 /// The description of a hyperparameter; its default is that of [`ModelSpec::Config`].

@@ -1,11 +1,11 @@
 //! The training settings of a model's authors.
 
 use faknow_trainer::schedule::ScheduleConfig;
-use faknow_trainer::{CheckpointPolicy, OptimizerConfig};
+use faknow_trainer::{Attack, CheckpointPolicy, OptimizerConfig};
 use serde::Serialize;
 use toml::{Table, Value};
 
-use crate::config::{EarlyStoppingConfig, LoaderConfig, TextConfig, TrainerConfig};
+use crate::config::{EarlyStoppingConfig, ImageConfig, LoaderConfig, TextConfig, TrainerConfig};
 
 /// The training settings that apply if a config does not set them: those of the model's authors.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,6 +22,10 @@ pub struct TrainingDefaults {
     pub early_stopping: EarlyStoppingConfig,
     /// Tokenization; each setting applies if a config does not set it.
     pub text: TextConfig,
+    /// Images; each setting applies if a config does not set it.
+    pub image: ImageConfig,
+    /// Adversarial training; each setting applies if a config does not set it and names no attack. Default: none.
+    pub adversarial: Option<Attack>,
     /// Checkpoints; each setting applies if a config does not set it.
     pub checkpoint: CheckpointPolicy,
 }
@@ -37,11 +41,15 @@ impl TrainingDefaults {
         if let Some(schedule) = &self.schedule {
             table.insert("schedule".into(), Value::Table(to_table(schedule)));
         }
+        if let Some(attack) = &self.adversarial {
+            table.insert("adversarial".into(), Value::Table(to_table(attack)));
+        }
         for (name, settings, default) in [
             ("loader", to_table(&self.loader), to_table(&default.loader)),
             ("trainer", to_table(&self.trainer), to_table(&default.trainer)),
             ("early_stopping", to_table(&self.early_stopping), to_table(&default.early_stopping)),
             ("text", to_table(&self.text), to_table(&default.text)),
+            ("image", to_table(&self.image), to_table(&default.image)),
             ("checkpoint", to_table(&self.checkpoint), to_table(&default.checkpoint)),
         ] {
             let changed = difference(settings, &default, &[]);

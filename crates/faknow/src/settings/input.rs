@@ -129,6 +129,12 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "column of the entities of the text, for models that read them",
             ),
             setting(
+                "title",
+                ENCODING,
+                "column",
+                "column of the headline, for models that read it separately from the text",
+            ),
+            setting(
                 "features",
                 DATA,
                 "table from features to columns, or list of columns",

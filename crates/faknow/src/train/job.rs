@@ -7,13 +7,13 @@ use faknow_callbacks::{Freeze, StopReason};
 use faknow_data::text::load_vectors;
 use faknow_data::{DataLoader, Dataset, FieldBatch, FieldDataset, Loader};
 use faknow_metrics::{Direction, Metrics};
-use faknow_model::weights;
+use faknow_model::{Model as _, weights};
 use faknow_report::Baseline;
 use faknow_trainer::checkpoint::read_weights_file;
 use faknow_trainer::schedule::TrainingLength;
 use faknow_trainer::{
-    Adversarial, FitReport, Interrupt, NonFinitePolicy, Resume, RunDir, Supervised, Trainer,
-    let_threads_sleep, with_model_seed,
+    Adversarial, FitReport, Interrupt, NonFinitePolicy, Optimizer, Resume, RunDir, Supervised, Trainer,
+    TwoOptimizers, let_threads_sleep, with_model_seed,
 };
 use tch::Tensor;
 use tch::nn::VarStore;
@@ -25,7 +25,7 @@ use crate::data::corpus::{Corpus, CorpusSummary, TestRecords, eval_loader, train
 use crate::data::encoders::FieldEncoders;
 use crate::detector::DetectorEvaluation;
 use crate::detector::files::save_inputs;
-use crate::models::{BoxedModel, BoxedStep, LayerTraining};
+use crate::models::{Auxiliary, BoxedModel, BoxedStep, LayerTraining};
 use crate::train::RunContext;
 use crate::train::early_stopping::early_stopping;
 use crate::train::features::Features;
@@ -86,6 +86,8 @@ pub(crate) struct Job {
     vars: VarStore,
     /// How layers of the model are trained that differ from the others.
     layers: Vec<LayerTraining>,
+    /// The optimizer of a part of the model with a loss of its own.
+    auxiliary: Option<Auxiliary>,
     metrics: Metrics,
     summary: CorpusSummary,
     assumptions: Vec<String>,
@@ -153,7 +155,7 @@ impl Job {
         let pretrained = corpus.encoders.pretrained()?;
         let shape = corpus.shape(vectors.as_ref(), &pretrained);
         let model = with_model_seed(config.seed, || configured.build(&vars.root(), &shape))?;
-        let layers = configured.layers(&shape);
+        let (layers, auxiliary) = (configured.layers(&shape), configured.auxiliary(&shape));
         Freeze::new(config.freeze.clone()).check(&vars).map_err(|e| Error::from_trainer(e.into()))?;
         if let Some((path, tensors)) = initial_weights {
             let report = weights::restore_partial(&vars, &tensors, path).map_err(weights_error)?;
@@ -161,7 +163,7 @@ impl Job {
                 format!("initial weights from {}: {report}", path.display()).lines().map(str::to_owned),
             );
         }
-        let job = Self { config, corpus, model, vars, layers, metrics, summary, assumptions };
+        let job = Self { config, corpus, model, vars, layers, auxiliary, metrics, summary, assumptions };
         job.check_schedule()?;
         job.step()?;
         Ok(job)
@@ -206,7 +208,7 @@ impl Job {
         let size = (train.n_samples(), steps_per_epoch);
         let has_evaluation = (valid.is_some(), test.is_some());
         let no_effect = NoEffectWarnings::new(&self.config, size, has_evaluation)?;
-        let Self { config, corpus, model, vars, layers, metrics, summary, assumptions } = self;
+        let Self { config, corpus, model, vars, layers, metrics, summary, assumptions, .. } = self;
         // Also in the report.
         let lines = [assumptions.clone(), summary.all_lines()].concat();
         let (monitor, stopping_monitor) = config.monitors()?;
@@ -313,6 +315,9 @@ impl Job {
     fn step(&self) -> Result<BoxedStep> {
         let Some(step) = self.config.configured_model()?.step() else {
             let supervised = self.supervised()?;
+            if let Some(auxiliary) = &self.auxiliary {
+                return self.two_optimizers(auxiliary, supervised);
+            }
             return Ok(match self.adversarial()? {
                 Some(adversarial) => Box::new(adversarial.supervised(supervised)),
                 None => Box::new(supervised),
@@ -330,6 +335,21 @@ impl Job {
             }
             None => Ok(step),
         }
+    }
+
+    /// Returns the step of a model of which a part has its own loss and optimizer.
+    fn two_optimizers(&self, auxiliary: &Auxiliary, supervised: Supervised) -> Result<BoxedStep> {
+        if self.config.adversarial.is_some() {
+            let name = &self.config.model.name;
+            let message = format!("model `{name}` trains with two optimizers; remove this setting");
+            return Err(Error::config("adversarial", message));
+        }
+        let Auxiliary { name, parameters, optimizer } = auxiliary.clone();
+        let (clip, patterns) = (self.config.clip()?, [parameters.into()]);
+        let optimizer = Optimizer::for_parameters(optimizer, &self.vars, clip, &patterns);
+        let optimizer = optimizer.map_err(Error::from_trainer)?;
+        let loss = |model: &BoxedModel, batch: &FieldBatch| model.auxiliary_loss(batch);
+        Ok(Box::new(TwoOptimizers::new(name, optimizer, loss).supervised(supervised)))
     }
 
     /// Returns the supervised step with the config's loss; balanced class weights are computed from the training labels.
