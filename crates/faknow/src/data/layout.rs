@@ -28,6 +28,7 @@ impl LayoutRules {
             text: data.text.clone(),
             label: data.label.clone(),
             domain: data.domain.clone(),
+            image: None,
         };
         Self { options: data.read_options(labeled), known, usual: (other.header, other.quotes) }
     }
