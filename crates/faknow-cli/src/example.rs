@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::Args;
 use faknow::Error;
 use faknow::data::synth::{
-    CascadeOptions, NewsGraphOptions, SynthOptions, write_csv, write_news_graph, write_social, write_td_rvnn,
-    write_threads,
+    CascadeOptions, NewsGraphOptions, SynthOptions, write_csv, write_multimodal, write_news_graph, write_social,
+    write_td_rvnn, write_threads,
 };
 
 use crate::console::print;
@@ -17,6 +17,8 @@ use crate::console::print;
 const TREES: &str = "trees";
 /// Name of the directory of the posts with comments, entities and numeric features.
 const SOCIAL: &str = "social";
+/// Name of the directory of the posts with images and events.
+const MULTIMODAL: &str = "multimodal";
 /// Name of the directory of the graph of articles.
 const GRAPH: &str = "graph";
 /// Name of the directory of the raw posts.
@@ -33,7 +35,7 @@ const THREADS: &str = "threads";
 they only show that a program works. `faknow demo` trains on a larger dataset of the same kind."
 )]
 pub(crate) struct ExampleArgs {
-    /// Directory for train.csv, valid.csv, test.csv, trees/, threads/, social/ and graph/; must be new or empty
+    /// Directory for train.csv, valid.csv, test.csv, trees/, threads/, social/, multimodal/ and graph/; must be new or empty
     #[arg(value_name = "DIR")]
     dir: PathBuf,
     /// Number of posts in all files, at least 10; there are fewer trees and threads
@@ -69,6 +71,10 @@ impl ExampleArgs {
         }
         let options = SynthOptions { n_samples: self.posts, ..SynthOptions::default() };
         for path in write_social(&self.dir.join(SOCIAL), &options)? {
+            lines.push(path.display().to_string());
+        }
+        let images = SynthOptions { n_samples: self.posts.div_ceil(2).max(10), ..options };
+        for path in write_multimodal(&self.dir.join(MULTIMODAL), &images)? {
             lines.push(path.display().to_string());
         }
         let graph = self.dir.join(GRAPH);

@@ -31,8 +31,8 @@ pub use fields::{FieldBatch, FieldDataset, NodeFeatureKind, Standardization, Tok
 pub use fingerprint::Fingerprint;
 pub use input::{Input, is_stream};
 pub use inspect::{
-    DuplicatePair, FileOverlap, Inspection, LengthStats, NEAR_DUPLICATE_THRESHOLD, Overlap, Problem,
-    ProblemKind, Severity, ValueCount, inspect, overlap,
+    DuplicatePair, FileOverlap, ImageCounts, Inspection, LengthStats, NEAR_DUPLICATE_THRESHOLD, Overlap,
+    Problem, ProblemKind, Severity, ValueCount, inspect, overlap,
 };
 pub use loader::{DataLoader, DataLoaderBuilder, Loader, Sampling};
 pub use prepare::{

@@ -149,9 +149,9 @@ impl FieldBatch {
     /// # Errors
     /// [`Error::MissingField`]: the batch has no such field.
     pub fn images(&self) -> Result<&Images> {
-        self.images
-            .as_ref()
-            .ok_or_else(|| self.missing_field("images", "`FieldDataset::load_images` or `FieldDataset::with_images`"))
+        self.images.as_ref().ok_or_else(|| {
+            self.missing_field("images", "`FieldDataset::load_images` or `FieldDataset::with_images`")
+        })
     }
 
     /// Returns the propagation trees.

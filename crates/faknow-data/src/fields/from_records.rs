@@ -158,7 +158,11 @@ impl RecordFields {
             // Records that were not read from a file have no numbers.
             let record_number = if record.number > 0 { record.number } else { number };
             self.images.resize(self.n_records, None);
-            self.images.push(Some(RecordImage { source, record: record_number, origin: record.image_origin }));
+            self.images.push(Some(RecordImage {
+                source,
+                record: record_number,
+                origin: record.image_origin,
+            }));
         }
         self.domains.push(record.domain);
         self.texts.push(record.texts);

@@ -44,7 +44,9 @@ impl FieldDataset {
     ) -> Result<Self> {
         let error = |message: String| Err(Error::Dataset(format!("images: {message}")));
         if self.rows.is_some() {
-            return error("expected a complete dataset, got a subset: add images before taking subsets".to_owned());
+            return error(
+                "expected a complete dataset, got a subset: add images before taking subsets".to_owned(),
+            );
         }
         if sources.len() != self.columns.n_rows {
             let (n, got) = (self.columns.n_rows, sources.len());
@@ -66,7 +68,10 @@ impl FieldDataset {
     /// Returns the number of samples that have an image.
     pub fn n_images(&self) -> usize {
         let Some(images) = &self.columns.images else { return 0 };
-        (0..self.n_samples()).filter_map(|index| self.row(index)).filter(|&row| images.image(row).is_some()).count()
+        (0..self.n_samples())
+            .filter_map(|index| self.row(index))
+            .filter(|&row| images.image(row).is_some())
+            .count()
     }
 
     /// Returns the number of samples without an image, or with one that cannot be used; 0 if the dataset has no images.

@@ -55,8 +55,7 @@ impl ImageColumn {
                 sources.len() - 1
             });
         }
-        let mut builder =
-            Builder { options, cache, images: Vec::new(), by_hash: HashMap::new(), n_bytes: 0 };
+        let mut builder = Builder { options, cache, images: Vec::new(), by_hash: HashMap::new(), n_bytes: 0 };
         let mut images: Vec<Result<u32, ImageProblem>> = Vec::with_capacity(sources.len());
         for sources in sources.chunks(FILES_PER_THREAD * rayon::current_num_threads()) {
             images.extend(builder.read(sources));

@@ -123,7 +123,9 @@ impl ImageColumn {
         };
         let bytes = image.source.read().map_err(|problem| failed(problem.to_string()))?;
         if XxHash3_128::oneshot(&bytes) != image.hash {
-            return Err(failed("expected the image as it was when the dataset was created, got another one".into()));
+            return Err(failed(
+                "expected the image as it was when the dataset was created, got another one".into(),
+            ));
         }
         pixels(image.hash, &bytes, options, cache).map_err(|problem| failed(problem.to_string()))
     }

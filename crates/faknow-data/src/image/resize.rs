@@ -23,7 +23,8 @@ pub(super) fn resize(image: &Decoded, size: u32, by: Resize) -> Result<Pixels, S
     let source = ImageRef::new(image.width, image.height, &image.values, pixel_type)
         .map_err(|error| error.to_string())?;
     let mut target = Image::new(size, size, pixel_type);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
+    let options =
+        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
     let options = match by {
         Resize::Stretch => options,
         Resize::Crop => {
@@ -88,9 +89,14 @@ mod tests {
             for n_channels in [1, 3] {
                 let values = vec![200; width * height * n_channels];
                 let image = Decoded { width: width as u32, height: height as u32, n_channels, values };
-                for (size, by) in [(1, Resize::Crop), (7, Resize::Crop), (224, Resize::Crop), (5, Resize::Stretch)] {
+                for (size, by) in
+                    [(1, Resize::Crop), (7, Resize::Crop), (224, Resize::Crop), (5, Resize::Stretch)]
+                {
                     let pixels = resize(&image, size, by).unwrap();
-                    assert!(pixels.values().iter().all(|&value| value == 200), "{width} x {height} to {size}");
+                    assert!(
+                        pixels.values().iter().all(|&value| value == 200),
+                        "{width} x {height} to {size}"
+                    );
                     assert_eq!(pixels.values().len(), 3 * (size * size) as usize);
                 }
             }

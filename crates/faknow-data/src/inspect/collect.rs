@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::images::{BrokenImage, ImageChecker};
 use super::problems::{class_problems, domain_problems};
 use super::text_checks::TEXT_CHECKS;
 use crate::inspect::{Inspection, LengthStats, Problem, ProblemKind, ValueCount};
 use crate::records::RawLabel;
-use crate::records::{ColumnMap, Format, RawRecord, ReadError, domain_of, text_of, value_at};
+use crate::records::{ColumnMap, Format, RawRecord, ReadError, domain_of, image_of, text_of, value_at};
 use crate::{Classes, Fingerprint};
 
 /// Maximum number of records or domains that a problem lists.
@@ -35,6 +36,8 @@ pub(super) struct Collector<'a> {
     /// The first label of each text, by a 128-bit hash, so that collisions are practically impossible.
     texts: HashMap<u128, Option<Label>>,
     occurrences: HashMap<ProblemKind, Occurrences>,
+    images: ImageChecker,
+    image_dir: PathBuf,
 }
 
 /// A class, or a hash of a label value.
@@ -51,7 +54,8 @@ struct Occurrences {
 }
 
 impl<'a> Collector<'a> {
-    pub(super) fn new(columns: &'a ColumnMap, classes: Option<&'a Classes>) -> Self {
+    /// Creates a collector for a file whose images are relative to `image_dir`.
+    pub(super) fn new(columns: &'a ColumnMap, classes: Option<&'a Classes>, image_dir: PathBuf) -> Self {
         Self {
             columns,
             classes,
@@ -64,6 +68,8 @@ impl<'a> Collector<'a> {
             n_characters: Vec::new(),
             texts: HashMap::new(),
             occurrences: HashMap::new(),
+            images: ImageChecker::new(),
+            image_dir,
         }
     }
 
@@ -83,12 +89,42 @@ impl<'a> Collector<'a> {
             }
             *self.domains.entry(domain).or_default() += 1;
         }
-        let Some(column) = &self.columns.text else { return };
-        match text_of(&raw.fields, column) {
+        let Some(column) = &self.columns.text else {
+            self.add_image(raw, false);
+            return;
+        };
+        let text = text_of(&raw.fields, column);
+        let has_image = self.add_image(raw, text.is_ok());
+        match text {
             Ok(text) => self.add_text(raw.number, &text, label),
+            Err(no_text) if no_text.is_missing && has_image => {}
             Err(no_text) => self.add_problem(ProblemKind::NoText, raw.number, || {
                 no_text.message.trim_start_matches("missing text: ").to_owned()
             }),
+        }
+    }
+
+    /// Adds the image of a record; returns whether it has one.
+    fn add_image(&mut self, raw: &RawRecord, has_text: bool) -> bool {
+        let Some(column) = &self.columns.image else { return false };
+        match image_of(value_at(&raw.fields, column), &self.image_dir) {
+            Ok(image) => {
+                let has_image = image.is_some();
+                let broken = self.images.add(raw.number, image, has_text);
+                self.add_broken_images(broken);
+                has_image
+            }
+            Err(message) => {
+                self.images.add_invalid(has_text);
+                self.add_problem(ProblemKind::NotImages, raw.number, || message);
+                false
+            }
+        }
+    }
+
+    fn add_broken_images(&mut self, broken: Vec<BrokenImage>) {
+        for BrokenImage { record, kind, message } in broken {
+            self.add_problem(kind, record, || message);
         }
     }
 
@@ -183,6 +219,8 @@ impl<'a> Collector<'a> {
     }
 
     pub(super) fn finish(mut self, path: PathBuf, format: Format, columns: Vec<String>) -> Inspection {
+        let broken = self.images.check();
+        self.add_broken_images(broken);
         let labels = std::mem::take(&mut self.labels);
         let classes = match self.classes {
             None => by_frequency(labels),
@@ -211,6 +249,7 @@ impl<'a> Collector<'a> {
             domains: by_frequency(self.domains),
             words: LengthStats::from_values(self.n_words),
             characters: LengthStats::from_values(self.n_characters),
+            images: self.columns.image.as_ref().map(|_| self.images.finish()),
             problems,
         };
         inspection.sort_problems();
@@ -225,6 +264,11 @@ impl Occurrences {
             ProblemKind::Unreadable => format!("the rest of the file cannot be read: {example}"),
             ProblemKind::BrokenRecords => format!("broken records; first: {example}"),
             ProblemKind::NoText => format!("missing text; first: {example}"),
+            ProblemKind::MissingImageFiles => format!("images that cannot be read; first: {example}"),
+            ProblemKind::NotImages => format!("files that are not images; first: {example}"),
+            ProblemKind::UnsupportedImages => format!("images in other formats; first: {example}"),
+            ProblemKind::BrokenImages => format!("broken images; first: {example}"),
+            ProblemKind::LargeImages => format!("images that are too large; first: {example}"),
             ProblemKind::NoLabel => "missing label; training needs a label for every record".into(),
             ProblemKind::UnknownLabels => format!("labels that map to no class; first: {example}"),
             ProblemKind::ConflictingLabels => {

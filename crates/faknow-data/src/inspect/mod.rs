@@ -1,6 +1,7 @@
 //! Inspection of a file of records before training: counts, lengths and problems.
 
 mod collect;
+mod images;
 mod overlap;
 mod problems;
 mod report;
@@ -12,9 +13,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::records::{Format, ReadOptions, Source, open_file};
+use crate::records::{Format, ReadOptions, Source, image_dir, open_file};
 use crate::{Classes, Result};
 use collect::Collector;
+pub use images::ImageCounts;
 pub use overlap::{DuplicatePair, FileOverlap, NEAR_DUPLICATE_THRESHOLD, Overlap, overlap};
 pub use severity::Severity;
 
@@ -40,6 +42,9 @@ pub struct Inspection {
     pub words: Option<LengthStats>,
     /// Characters (Unicode scalar values) per text. `None` without a text column.
     pub characters: Option<LengthStats>,
+    /// Numbers of records with images; `None` without an image column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<ImageCounts>,
     /// The problems, most severe first.
     pub problems: Vec<Problem>,
 }
@@ -128,6 +133,16 @@ pub enum ProblemKind {
     NoLabelColumn,
     /// Texts that are null, missing or not strings.
     NoText,
+    /// Images whose files do not exist or cannot be read.
+    MissingImageFiles,
+    /// Images that are empty files, web pages, or otherwise no images.
+    NotImages,
+    /// Images in a format that is not supported.
+    UnsupportedImages,
+    /// Images that are truncated or corrupted.
+    BrokenImages,
+    /// Images with more pixels than the limit.
+    LargeImages,
     /// Labels that are null, missing or blank.
     NoLabel,
     /// Labels that map to no class.
@@ -190,7 +205,8 @@ pub enum ProblemKind {
 
 /// Reads an entire file and returns its counts, lengths and problems.
 ///
-/// Text, label and domain are inspected if `options` names their columns; without `classes` every label value is
+/// Text, label, domain and image are inspected if `options` names their columns. Each distinct image is decoded, with the default
+/// limit of its number of pixels. Without `classes` every label value is
 /// counted as written. Broken records are counted and, where the format allows, skipped. Memory use is some dozens of
 /// bytes per record; texts are not stored.
 ///
@@ -206,7 +222,7 @@ pub fn inspect(
     let mut source = Source::new(file, path, &options)?;
     let columns = &options.columns;
     columns.select_in(&mut source, false)?;
-    let mut collector = Collector::new(columns, classes);
+    let mut collector = Collector::new(columns, classes, image_dir(path, &options));
     loop {
         match source.next_record() {
             Ok(Some(raw)) => {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::common::{printable_message, printable_name, printable_names, printable_path};
-use crate::inspect::{Inspection, LengthStats, ValueCount};
+use crate::inspect::{ImageCounts, Inspection, LengthStats, ValueCount};
 
 /// Maximum number of values of a column that are listed.
 const MAX_VALUES: usize = 20;
@@ -22,6 +22,27 @@ impl Display for Inspection {
         write_counts(out, "domains", &self.domains)?;
         write_lengths(out, "words", self.words.as_ref())?;
         write_lengths(out, "characters", self.characters.as_ref())?;
+        if let Some(images) = &self.images {
+            let number = with_thousands_separators;
+            let ImageCounts { n_both, n_text_only, n_image_only, n_neither, n_missing, n_broken, n_files } =
+                *images;
+            writeln!(
+                out,
+                "images      {} present, {} missing, {} broken; {} files",
+                number(n_both + n_image_only),
+                number(n_missing),
+                number(n_broken),
+                number(n_files)
+            )?;
+            writeln!(
+                out,
+                "posts       {} with text and image, {} with text only, {} with image only, {} with neither",
+                number(n_both),
+                number(n_text_only),
+                number(n_image_only),
+                number(n_neither)
+            )?;
+        }
         if self.problems.is_empty() {
             return write!(out, "problems    none found");
         }

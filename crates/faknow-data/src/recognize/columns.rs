@@ -192,8 +192,10 @@ impl<'a> Columns<'a> {
         let has_names = self.all.iter().any(|it| it.role.is_some());
         let can_be_label = |it: &&Candidate<'_>| {
             let profile = it.profile;
-            let is_other =
-                matches!(it.role, Some(Role::Domain | Role::Id | Role::Other | Role::Text | Role::ShortText));
+            let is_other = matches!(
+                it.role,
+                Some(Role::Domain | Role::Id | Role::Image | Role::Other | Role::Text | Role::ShortText)
+            );
             let max = if profile.is_numeric() { 2 } else { MAX_LABELS_BY_CONTENT };
             !is_other
                 && profile.can_be_label()
@@ -224,6 +226,22 @@ impl<'a> Columns<'a> {
         Some(Assumption { value: profile.name.clone(), confidence: Confidence::Likely, reason })
     }
 
+    /// Chooses the column of images, by its name and the extensions of its files; without a usual name, the only such column.
+    pub(super) fn image(&self, taken: [Option<&str>; 2]) -> Option<Assumption<String>> {
+        let is_free = |it: &&Candidate<'_>| {
+            it.profile.is_image_files() && !taken.contains(&Some(it.profile.name.as_str()))
+        };
+        let (candidate, confidence) = match self.with_role(Role::Image, None).find(is_free) {
+            Some(named) => (named, Confidence::Certain),
+            None => match self.all.iter().filter(is_free).collect::<Vec<_>>()[..] {
+                [one] => (one, Confidence::Likely),
+                _ => return None,
+            },
+        };
+        let reason = "paths of image files".to_owned();
+        Some(Assumption { value: candidate.profile.name.clone(), confidence, reason })
+    }
+
     /// Chooses the column of identifiers or row numbers.
     pub(super) fn id(&self, taken: [Option<&str>; 2]) -> Option<Assumption<String>> {
         let is_free = |profile: &Profile| !taken.contains(&Some(profile.name.as_str()));
@@ -237,7 +255,7 @@ impl<'a> Columns<'a> {
             .all
             .iter()
             .map(|it| it.profile)
-            .find(|it| is_free(it) && (it.is_row_number() || it.is_id()))?;
+            .find(|it| is_free(it) && !it.is_image_files() && (it.is_row_number() || it.is_id()))?;
         let reason = if profile.is_row_number() { "numbers the rows" } else { "all values differ" };
         Some(Assumption {
             value: profile.name.clone(),

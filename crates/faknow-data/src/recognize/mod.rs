@@ -91,6 +91,8 @@ pub struct KnownLayout {
     pub label: Option<String>,
     /// The column of the domain.
     pub domain: Option<String>,
+    /// The column of the image.
+    pub image: Option<String>,
 }
 
 /// What was recognized about a file of records.
@@ -116,6 +118,9 @@ pub struct Recognition {
     pub label: ColumnChoice,
     /// The column of the domain (topic, event).
     pub domain: Option<Assumption<String>>,
+    /// The column of the paths of image files; [`read_options`](Self::read_options) does not contain it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Assumption<String>>,
     /// The column of identifiers or row numbers.
     pub id: Option<Assumption<String>>,
     /// The distinct label values of the records that were examined, in alphabetical order; empty if there are many.
@@ -191,6 +196,7 @@ pub fn recognize(path: impl AsRef<Path>, known: &KnownLayout) -> Result<Recognit
         text: ColumnChoice::Missing { reason: String::new() },
         label: ColumnChoice::Missing { reason: String::new() },
         domain: None,
+        image: None,
         id: None,
         label_values: Vec::new(),
         n_examined: 0,
@@ -200,7 +206,7 @@ pub fn recognize(path: impl AsRef<Path>, known: &KnownLayout) -> Result<Recognit
         && matches!(found.format.value, Format::Csv | Format::Tsv)
     {
         let columns: Vec<&str> =
-            [&known.label, &known.domain].into_iter().flatten().map(String::as_str).collect();
+            [&known.label, &known.domain, &known.image].into_iter().flatten().map(String::as_str).collect();
         let texts = known.text.as_ref().map(ToString::to_string).unwrap_or_default();
         let columns: Vec<&str> =
             columns.into_iter().chain(texts.split(',')).map(str::trim).filter(|it| !it.is_empty()).collect();
@@ -227,6 +233,7 @@ pub fn recognize(path: impl AsRef<Path>, known: &KnownLayout) -> Result<Recognit
     found.text = given(&text).unwrap_or_else(|| candidates.text(found.label.name()));
     let taken = [found.text.name(), found.label.name()];
     let domain = known.domain.clone().map(Assumption::given).or_else(|| candidates.domain(taken));
+    found.image = known.image.clone().map(Assumption::given).or_else(|| candidates.image(taken));
     let id = candidates.id(taken);
     if let Some(profile) = profiles.iter().find(|it| Some(it.name.as_str()) == found.label.name()) {
         found.label_values = profile.few_values();

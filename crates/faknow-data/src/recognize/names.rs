@@ -17,6 +17,8 @@ pub(super) enum Role {
     Domain,
     /// An identifier or a row number.
     Id,
+    /// The path of an image file.
+    Image,
     /// Another usual column, such as `date`.
     Other,
 }
@@ -50,9 +52,13 @@ const NAMES: &[(Role, &[&str])] = &[
         "id", "ids", "idstr", "index", "idx", "uid", "uuid", "guid", "tweetid", "tweetids", "postid", "newsid", "statusid",
         "articleid", "claimid", "statementid", "rootid", "unnamed0", "rownumber", "rowid", "no", "mid", "sid", "key", "编号",
     ]),
+    (Role::Image, &[
+        "image", "images", "img", "imgs", "picture", "pictures", "pic", "pics", "photo", "photos", "imagepath", "imagepaths", "imagefile",
+        "imagefiles", "imagename", "imgpath", "imgfile", "imgname", "picturepath", "photopath", "imageid", "图片", "图像",
+    ]),
     (Role::Other, &[
         "date", "time", "timestamp", "createdat", "published", "publishdate", "author", "authors", "user", "username", "userid",
-        "screenname", "url", "newsurl", "link", "image", "images", "imageurl", "language", "lang", "speaker", "party", "state",
+        "screenname", "url", "newsurl", "link", "imageurl", "language", "lang", "speaker", "party", "state",
         "context", "job", "jobtitle", "location", "keyword", "keywords", "tags", "hashtags", "retweets", "likes", "score",
     ]),
 ];
@@ -182,6 +188,8 @@ mod tests {
         check("content.text", Some((Role::Text, true)));
         check("Unnamed: 0", Some((Role::Id, true)));
         check("tweet_id", Some((Role::Id, true)));
+        check("image_path", Some((Role::Image, true)));
+        check("image_url", Some((Role::Other, true)));
         check("tweet_created", Some((Role::Text, false)));
         check("label_confidence", None);
         check("x1", None);

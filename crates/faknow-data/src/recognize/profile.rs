@@ -25,6 +25,8 @@ pub(super) struct Profile {
     n_numbers: usize,
     n_urls: usize,
     n_dates: usize,
+    /// Number of values that are paths of image files.
+    n_image_files: usize,
     n_strings: usize,
     /// Whether the values are 0, 1, 2, … or 1, 2, 3, ….
     is_row_number: bool,
@@ -51,8 +53,13 @@ impl Profile {
     fn add(&mut self, value: &Value) {
         let text = match value {
             Value::String(text) => text.trim().to_owned(),
+            // Of several images, the first one counts.
+            Value::Array(items) => match items.first() {
+                Some(Value::String(path)) if is_image_file(path) => path.trim().to_owned(),
+                _ => return,
+            },
             Value::Number(_) | Value::Bool(_) => value.to_string(),
-            Value::Null | Value::Array(_) | Value::Object(_) => return,
+            Value::Null | Value::Object(_) => return,
         };
         if is_missing(&text) {
             return;
@@ -66,6 +73,7 @@ impl Profile {
         self.n_numbers += usize::from(is_number(&text));
         self.n_urls += usize::from(text.starts_with("http://") || text.starts_with("https://"));
         self.n_dates += usize::from(is_date(&text));
+        self.n_image_files += usize::from(is_image_file(&text));
         let mut fingerprint = crate::Fingerprint::new();
         fingerprint.add_str(&text);
         if self.distinct.insert(fingerprint.finish()) {
@@ -98,6 +106,11 @@ impl Profile {
     /// Returns whether the values are mostly dates.
     pub(super) fn is_dates(&self) -> bool {
         self.share(self.n_dates) > 0.5
+    }
+
+    /// Returns whether the values are mostly paths of image files.
+    pub(super) fn is_image_files(&self) -> bool {
+        self.n_values > 0 && self.share(self.n_image_files) > 0.9
     }
 
     /// Returns whether the values can be texts at all: words, not numbers, links or dates.
@@ -176,6 +189,15 @@ pub(super) fn is_number(text: &str) -> bool {
             .chars()
             .all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '-' | '+' | '%' | ' ' | '\t' | ':' | '/'))
         || text.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
+/// Returns whether a text is the path of an image file, rather than a URL.
+fn is_image_file(text: &str) -> bool {
+    const EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "gif"];
+    let extension = text.trim().rsplit_once('.').map(|(_, extension)| extension);
+    extension.is_some_and(|it| EXTENSIONS.iter().any(|known| it.eq_ignore_ascii_case(known)))
+        && !text.contains("://")
+        && text.len() <= 500
 }
 
 /// Returns whether a text is a date such as `2020-01-31`, `31/01/2020` or `Sat Aug 09 22:33:06 +0000 2014`.

@@ -124,7 +124,14 @@ impl ColumnMap {
         let image = image.map(|name| ("columns.image", name.as_str()));
         let comments = self.comments.iter().map(|name| ("columns.comments", name.as_str()));
         let fields = self.fields.iter().map(|name| ("columns.fields", name.as_str()));
-        text.chain(label).chain(domain).chain(texts).chain(features).chain(image).chain(comments).chain(fields).collect()
+        text.chain(label)
+            .chain(domain)
+            .chain(texts)
+            .chain(features)
+            .chain(image)
+            .chain(comments)
+            .chain(fields)
+            .collect()
     }
 
     /// Selects the columns in a source whose columns are known; those of JSON files are known after the first record, see
@@ -149,7 +156,9 @@ impl ColumnMap {
     /// Checks that the first object of a JSON file has the columns; if images are read, one of text and image is enough.
     pub(crate) fn check_object(&self, fields: &Map<String, Value>, path: &Path) -> Result<(), Error> {
         let required = self.required(&|name| value_at(fields, name).is_some());
-        let has = |of: &str| required.iter().any(|(setting, name)| *setting == of && value_at(fields, name).is_some());
+        let has = |of: &str| {
+            required.iter().any(|(setting, name)| *setting == of && value_at(fields, name).is_some())
+        };
         let (has_text, has_image) = (has("columns.text"), has("columns.image"));
         let is_missing = |(setting, name): &(&str, &str)| {
             let is_optional = match *setting {

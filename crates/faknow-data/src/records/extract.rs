@@ -108,8 +108,11 @@ impl Extractor {
                 let value = value_at(&fields, &column.name);
                 column.is_seen.fetch_or(value.is_some(), Ordering::Relaxed);
                 let has_text = |name: &str| value_at(&fields, name).is_some();
-                column.is_text_seen.fetch_or(self.text.names_in(&has_text).into_iter().any(has_text), Ordering::Relaxed);
-                image_of(value, &column.dir).map_err(|message| field_error(&column.name, message).skippable())?
+                column
+                    .is_text_seen
+                    .fetch_or(self.text.names_in(&has_text).into_iter().any(has_text), Ordering::Relaxed);
+                image_of(value, &column.dir)
+                    .map_err(|message| field_error(&column.name, message).skippable())?
             }
             None => None,
         };

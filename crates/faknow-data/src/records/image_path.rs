@@ -81,14 +81,18 @@ mod tests {
         let check = |value: Value, expected: Result<Option<&str>, &str>| {
             let got = image_of(Some(&value), Path::new("posts"));
             let expected = expected.map(|path| path.map(|path| ImageSource::File(path.into())));
-            assert_eq!(got, expected.map_err(|message| format!("expected the path of an image file, got {message}")));
+            assert_eq!(
+                got,
+                expected.map_err(|message| format!("expected the path of an image file, got {message}"))
+            );
         };
         check(json!(" a/b c.jpg "), Ok(Some("posts/a/b c.jpg")));
         check(json!("/a.jpg"), Ok(Some("/a.jpg")));
         check(json!(["", null, "NaN", "b.jpg", "c.jpg"]), Ok(Some("posts/b.jpg")));
         check(json!("[\"\", \"b.jpg\"]"), Ok(Some("posts/b.jpg")));
         check(json!("[draft] a.jpg"), Ok(Some("posts/[draft] a.jpg")));
-        for missing in [json!(null), json!(""), json!(" "), json!("nan"), json!([]), json!([""]), json!("[]")] {
+        for missing in [json!(null), json!(""), json!(" "), json!("nan"), json!([]), json!([""]), json!("[]")]
+        {
             check(missing, Ok(None));
         }
         let help = ": download the images and give the paths of the files";

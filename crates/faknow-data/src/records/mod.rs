@@ -38,8 +38,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use columns::{TEXT_SEPARATOR, TextColumns};
-use image_path::image_dir;
-pub(crate) use image_path::image_of;
 pub(crate) use columns::{text_of, value_at};
 pub use content::Content;
 pub(crate) use delimited::DelimitedReader;
@@ -47,6 +45,7 @@ pub use delimiter::Delimiter;
 pub use detect::{EncodingCandidate, encoding_candidates};
 pub use encoding::Encoding;
 pub(crate) use extract::domain_of;
+pub(crate) use image_path::{image_dir, image_of};
 pub use labels::{Classes, RawLabel, UnknownLabel};
 pub(crate) use labels::{check_class_index, integer};
 pub use left_out::{LeftOut, SkipBroken};

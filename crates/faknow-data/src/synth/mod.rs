@@ -19,6 +19,7 @@
 
 mod cascades;
 mod language;
+mod multimodal;
 mod news_graph;
 mod social;
 mod threads;
@@ -33,6 +34,7 @@ use crate::common::write_atomically;
 use crate::{DEFAULT_RATIOS, Error, Format, Record, Result, Rng, stratified_split};
 pub use cascades::{CascadeFiles, CascadeOptions, cascades, write_td_rvnn};
 use language::{DOMAINS, Domain, Phrases, SLOTS, capitalized, neutral_word};
+pub use multimodal::write_multimodal;
 pub use news_graph::{NewsGraphOptions, write_news_graph};
 pub use social::write_social;
 pub use threads::write_threads;

@@ -12,6 +12,8 @@ mod emotion;
 mod fasttext;
 mod fields;
 mod graph;
+mod image_fields;
+mod image_files;
 mod inspect;
 mod loader;
 mod news_graph;
