@@ -1,7 +1,7 @@
 //! Tests and checks that are skipped because a resource is missing: every crate includes this file as a module.
 
 /// The resources, and what provides each of them.
-pub(crate) const RESOURCES: [(&str, &str); 14] = [
+pub(crate) const RESOURCES: [(&str, &str); 15] = [
     (
         "golden",
         "the reference files in `tests/golden` of the crates, in $FAKNOW_GOLDEN or in $FAKNOW_SHARED/golden",
@@ -21,6 +21,11 @@ pub(crate) const RESOURCES: [(&str, &str); 14] = [
         "minilm",
         "the encoder MiniLM in $FAKNOW_CACHE_DIR/encoders or ~/.cache/faknow/encoders, which `cargo xtask encoder \
          minilm` downloads",
+    ),
+    (
+        "efficientnet-lite0",
+        "the image encoder EfficientNet-Lite0 in $FAKNOW_CACHE_DIR/encoders or ~/.cache/faknow/encoders, which `cargo xtask \
+         encoder efficientnet-lite0` downloads",
     ),
     ("chromium", "Chromium with its driver"),
 ];

@@ -10,6 +10,8 @@ use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
 #[cfg(feature = "pytorch-files")]
+mod legacy;
+#[cfg(feature = "pytorch-files")]
 mod objects;
 #[cfg(feature = "pytorch-files")]
 mod opcode;
@@ -19,11 +21,17 @@ mod pickle;
 #[cfg(feature = "pytorch-files")]
 mod pytorch;
 mod safetensors;
+#[cfg(feature = "pytorch-files")]
+mod state_dict;
 
 pub use partial::{Conversion, LoadReport, Mismatch, load_partial, restore_partial};
 pub use safetensors::{SafetensorsWriter, from_bytes, to_bytes};
 
 use crate::{Error, Result};
+
+/// Magic bytes of files of PyTorch before 1.6.
+const LEGACY_MAGIC: [u8; 15] =
+    [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
 
 /// Magic bytes of zip archives.
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
@@ -89,8 +97,8 @@ pub fn load(vars: &VarStore, path: &Path) -> Result<()> {
     restore(vars, &read(path)?, path)
 }
 
-/// Reads all tensors of a safetensors file or of a state dict saved by PyTorch 1.6 or later (`.pt`, `.pth`, `.bin`; needs the
-/// feature `pytorch-files`). The format is detected from the content.
+/// Reads all tensors of a safetensors file or of a state dict saved by PyTorch (`.pt`, `.pth`, `.bin`, also those before
+/// PyTorch 1.6; needs the feature `pytorch-files`). The format is detected from the content.
 ///
 /// For a checkpoint with more than a state dict, the state dict under `state_dict`, `model_state_dict` or `model` is read.
 /// PyTorch files contain pickles, which are programs; no code is executed here, and files that need more than tensors and plain
@@ -102,10 +110,11 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let io = |source| Error::Io { path: path.to_path_buf(), source };
     let mut file = BufReader::new(File::open(path).map_err(io)?);
     let mut bytes = Vec::new();
-    file.by_ref().take(ZIP_MAGIC.len() as u64).read_to_end(&mut bytes).map_err(io)?;
-    let decoded = if bytes == ZIP_MAGIC {
+    file.by_ref().take(LEGACY_MAGIC.len() as u64).read_to_end(&mut bytes).map_err(io)?;
+    let (is_zip, is_legacy) = (bytes.starts_with(ZIP_MAGIC), bytes == LEGACY_MAGIC);
+    let decoded = if is_zip || is_legacy {
         file.rewind().map_err(io)?;
-        read_pytorch(file)
+        read_pytorch(file, is_legacy)
     } else {
         file.read_to_end(&mut bytes).map_err(io)?;
         // A safetensors file may start with the same bytes as a pickle, so safetensors is tried first.
@@ -115,24 +124,18 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
 }
 
 #[cfg(feature = "pytorch-files")]
-fn read_pytorch(file: BufReader<File>) -> Result<BTreeMap<String, Tensor>, String> {
-    pytorch::decode(file)
+fn read_pytorch(file: BufReader<File>, is_legacy: bool) -> Result<BTreeMap<String, Tensor>, String> {
+    if is_legacy { legacy::decode(file) } else { pytorch::decode(file) }
 }
 
 #[cfg(not(feature = "pytorch-files"))]
-fn read_pytorch(_: BufReader<File>) -> Result<BTreeMap<String, Tensor>, String> {
+fn read_pytorch(_: BufReader<File>, _: bool) -> Result<BTreeMap<String, Tensor>, String> {
     Err("PyTorch files need a build with the feature `pytorch-files`".to_owned())
 }
 
 /// Returns why a file that starts with these bytes is not supported; `None` for unknown formats.
 fn unsupported_format(start: &[u8]) -> Option<&'static str> {
-    const LEGACY_MAGIC: [u8; 14] =
-        [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
     match start {
-        _ if start.starts_with(&LEGACY_MAGIC) => Some(
-            "unsupported format of PyTorch before 1.6; in Python, convert it: \
-             torch.save(torch.load(FILE, map_location=\"cpu\"), NEW_FILE)",
-        ),
         [0x80, 2..=5, ..] => Some(
             "unsupported bare pickle, which may execute code; in Python, save the weights with \
              torch.save(model.state_dict(), FILE) or as safetensors",

@@ -12,7 +12,8 @@ const MAX_KEY_LEN: usize = 40;
 pub(super) enum Value {
     None,
     Integer(i64),
-    /// A float, a boolean, or an integer of more than 64 bits, which weights do not need.
+    Boolean(bool),
+    /// A float, or an integer of more than 64 bits, which weights do not need.
     Other,
     Object(usize),
 }
@@ -35,13 +36,14 @@ pub(super) enum Global {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,
+    Parameter,
     StorageOf(Kind),
 }
 
 /// A storage of tensor values.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Storage {
-    /// Name of its entry in the archive.
+    /// Name of its entry in the archive, or its number before PyTorch 1.6.
     pub(super) key: String,
     pub(super) kind: Kind,
     /// Number of values.
@@ -100,9 +102,21 @@ impl Objects {
         if let Some(Object::Tensor(layout)) = self.get(value) { Some(layout) } else { None }
     }
 
-    /// Returns the storage with the persistent id `("storage", type, key, device, number of values)`.
+    /// Returns all storages.
+    pub(super) fn storages(&self) -> impl Iterator<Item = &Storage> {
+        self.0
+            .iter()
+            .filter_map(|object| if let Object::Storage(storage) = object { Some(storage) } else { None })
+    }
+
+    /// Returns the storage with the persistent id `("storage", type, key, device, number of values)`, followed by `None` before
+    /// PyTorch 1.6.
     pub(super) fn storage(&self, persistent_id: Value) -> Option<Storage> {
-        let &[tag, kind, key, _device, n_values] = self.items(persistent_id)? else { return None };
+        let (&[tag, kind, key, _device, n_values] | &[tag, kind, key, _device, n_values, Value::None]) =
+            self.items(persistent_id)?
+        else {
+            return None;
+        };
         let (Some("storage"), Some(Object::Global(Global::StorageOf(kind))), Some(key), Some(n_values)) =
             (self.text(tag), self.get(kind), self.text(key), count(n_values))
         else {
@@ -160,8 +174,9 @@ impl Global {
     pub(super) fn from_name(module: &str, name: &str) -> Option<Self> {
         let kind = match (module, name) {
             ("collections", "OrderedDict") => return Some(Self::OrderedDict),
-            ("torch._utils", "_rebuild_tensor_v2") => return Some(Self::RebuildTensor),
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => return Some(Self::RebuildTensor),
             ("torch._utils", "_rebuild_parameter") => return Some(Self::RebuildParameter),
+            ("torch.nn.parameter", "Parameter") => return Some(Self::Parameter),
             ("torch", "FloatStorage") => Kind::Float,
             ("torch", "DoubleStorage") => Kind::Double,
             ("torch", "HalfStorage") => Kind::Half,

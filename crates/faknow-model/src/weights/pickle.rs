@@ -9,6 +9,8 @@ use super::opcode as op;
 /// Prefix of messages about content that is not allowed, as opposed to corrupted files.
 const UNSUPPORTED: &str = "unsupported ";
 
+const EXPECTED_END: &str = "STOP: expected one value and the end of the data";
+
 /// The remedy for files with more than weights.
 const ADVICE: &str = "only tensors and plain values are read, and nothing is executed; \
     in Python, save only the weights: torch.save(model.state_dict(), FILE)";
@@ -18,12 +20,24 @@ const ADVICE: &str = "only tensors and plain values are read, and nothing is exe
 /// # Errors
 /// The pickle is corrupted, or has opcodes or globals that are not allowed.
 pub(super) fn read(bytes: &[u8]) -> Result<(Value, Objects), String> {
+    let (root, objects, n_bytes) = read_first(bytes)?;
+    if n_bytes != bytes.len() {
+        return Err(format!("corrupted pickle at byte {n_bytes}: {EXPECTED_END}"));
+    }
+    Ok((root, objects))
+}
+
+/// Reads the first of several pickles; returns the root value, all objects, and the number of bytes of the pickle.
+///
+/// # Errors
+/// As for [`read`].
+pub(super) fn read_first(bytes: &[u8]) -> Result<(Value, Objects, usize), String> {
     let mut machine = Machine { bytes, ..Machine::default() };
     loop {
         let position = machine.position;
         match machine.step() {
             Ok(None) => {}
-            Ok(Some(root)) => return Ok((root, machine.objects)),
+            Ok(Some(root)) => return Ok((root, machine.objects, machine.position)),
             Err(reason) if reason.starts_with(UNSUPPORTED) => return Err(reason),
             Err(reason) => return Err(format!("corrupted pickle at byte {position}: {reason}")),
         }
@@ -52,7 +66,8 @@ impl<'a> Machine<'a> {
             op::FRAME => drop(self.take(8)?),
             op::STOP => return self.stop().map(Some),
             op::NONE => self.push(Value::None),
-            op::NEWTRUE | op::NEWFALSE => self.push(Value::Other),
+            op::NEWTRUE => self.push(Value::Boolean(true)),
+            op::NEWFALSE => self.push(Value::Boolean(false)),
             op::BINFLOAT => {
                 self.take(8)?;
                 self.push(Value::Other);
@@ -72,7 +87,9 @@ impl<'a> Machine<'a> {
                 self.long(length)?;
             }
             op::SHORT_BINUNICODE => self.string(1)?,
-            op::BINUNICODE => self.string(4)?,
+            // Strings of Python 2.
+            op::SHORT_BINSTRING => self.string(1)?,
+            op::BINSTRING | op::BINUNICODE => self.string(4)?,
             op::BINUNICODE8 => self.string(8)?,
             op::MARK => self.marks.push(self.stack.len()),
             op::POP => drop(self.pop()?),
@@ -148,11 +165,7 @@ impl<'a> Machine<'a> {
 
     fn stop(&mut self) -> Result<Value, String> {
         let root = self.pop()?;
-        if self.stack.is_empty() && self.marks.is_empty() && self.position == self.bytes.len() {
-            Ok(root)
-        } else {
-            Err("STOP: expected one value and the end of the data".to_owned())
-        }
+        if self.stack.is_empty() && self.marks.is_empty() { Ok(root) } else { Err(EXPECTED_END.to_owned()) }
     }
 
     // Reading bytes.
@@ -314,15 +327,26 @@ impl<'a> Machine<'a> {
         let arguments = self.objects.items(arguments).ok_or("REDUCE without a tuple of arguments")?;
         match (function, arguments) {
             (Global::OrderedDict, []) => self.add(Object::Dict(Vec::new())),
+            // By Python 2, with a list of pairs.
+            (Global::OrderedDict, &[pairs]) => {
+                let entry = |&pair: &Value| match self.objects.items(pair) {
+                    Some(&[key, value]) => Some((key, value)),
+                    _ => None,
+                };
+                let pairs = self.objects.items(pairs).and_then(|pairs| pairs.iter().map(entry).collect());
+                self.add(Object::Dict(pairs.ok_or("OrderedDict: expected a list of pairs")?))
+            }
             (
                 Global::RebuildTensor,
-                &[storage, offset, size, stride, _requires_grad, _hooks]
-                | &[storage, offset, size, stride, _requires_grad, _hooks, Value::None],
+                &[storage, offset, size, stride]
+                | &[storage, offset, size, stride, _, _]
+                | &[storage, offset, size, stride, _, _, Value::None],
             ) => {
                 let layout = self.objects.view(storage, offset, size, stride)?;
                 self.add(Object::Tensor(layout))
             }
-            (Global::RebuildParameter, &[tensor, _requires_grad, _hooks])
+            (Global::RebuildParameter, &[tensor, _, _])
+            | (Global::Parameter, &[tensor] | &[tensor, _])
                 if self.objects.tensor(tensor).is_some() =>
             {
                 self.push(tensor);
@@ -332,12 +356,12 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Ignores the attributes of an ordered dict: those of a state dict are the versions of modules.
+    /// Ignores the attributes of an ordered dict, which are the versions of modules in a state dict, and of a parameter.
     fn build(&mut self) -> Result<(), String> {
         self.pop()?;
         let top = self.top()?;
         match self.objects.get(top) {
-            Some(Object::Dict(_)) => Ok(()),
+            Some(Object::Dict(_) | Object::Tensor(_)) => Ok(()),
             _ => Err("BUILD on a non-dict".to_owned()),
         }
     }
@@ -384,7 +408,7 @@ mod tests {
         let other = |bytes: &[u8]| assert_eq!(read(bytes).unwrap().0, Value::Other, "{bytes:?}");
         other(b"\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\x00.");
         other(b"G\x3f\xf0\x00\x00\x00\x00\x00\x00.");
-        other(b"\x88.");
+        assert_eq!(read(b"\x88.").unwrap().0, Value::Boolean(true));
         // {"a": 1, "b": None}, by old and by current opcodes.
         for bytes in [b"(\x8c\x01aK\x01X\x01\x00\x00\x00bNd.".as_slice(), b"}(\x8c\x01aK\x01\x8c\x01bNu."] {
             let (root, objects) = read(bytes).unwrap();

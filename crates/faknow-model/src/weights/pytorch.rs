@@ -3,50 +3,18 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 use zip::ZipArchive;
 
-use super::objects::{Layout, Objects, Storage, Value};
+use super::objects::Storage;
 use super::pickle;
-use super::safetensors::from_raw;
-
-/// Common keys of the state dict in a checkpoint.
-const STATE_DICT_KEYS: [&str; 3] = ["state_dict", "model_state_dict", "model"];
-
-/// Maximum size of the pickle in bytes; a tensor takes about a hundred.
-const MAX_PICKLE_SIZE: u64 = 1 << 24;
-
-/// Maximum ratio of the size of the tensors to that of the file, as compression and views allow, and the size that is always
-/// allowed.
-const MAX_EXPANSION: u64 = 64;
-const MIN_ALLOWANCE: u64 = 1 << 24;
-
-/// Tensors by name.
-type Layouts<'a> = BTreeMap<&'a str, &'a Layout>;
+use super::state_dict::{MAX_EXPANSION, MAX_PICKLE_SIZE, allowance, by_storage, size_in_bytes, tensor};
 
 /// Reads the tensors of an archive, to the CPU, without shared memory.
 pub(super) fn decode(reader: impl Read + Seek) -> Result<BTreeMap<String, Tensor>, String> {
     let mut archive = Archive::open(reader)?;
     let (root, objects) = pickle::read(&archive.read("data.pkl", None)?)?;
-    let mut by_storage: BTreeMap<&str, (&Storage, Layouts<'_>)> = BTreeMap::new();
-    let mut n_bytes = 0_u64;
-    for (name, layout) in state_dict(root, &objects)? {
-        let storage = &layout.storage;
-        n_bytes = n_bytes.saturating_add(size_in_bytes(layout.n_values, storage.kind));
-        if n_bytes > archive.allowance {
-            return Err(format!(
-                "tensors: expected at most {} bytes for the size of the file, got {n_bytes} up to `{name}`",
-                archive.allowance
-            ));
-        }
-        let (first, layouts) = by_storage.entry(&storage.key).or_insert((storage, Layouts::new()));
-        if *first != storage {
-            return Err(format!(
-                "tensor `{name}`: expected the type and size of its storage in other tensors"
-            ));
-        }
-        layouts.insert(name, layout);
-    }
+    let by_storage = by_storage(root, &objects, archive.allowance)?;
     let mut tensors = BTreeMap::new();
     for (key, (storage, layouts)) in by_storage {
         let values = archive.values(key, storage)?;
@@ -55,71 +23,6 @@ pub(super) fn decode(reader: impl Read + Seek) -> Result<BTreeMap<String, Tensor
         }
     }
     Ok(tensors)
-}
-
-/// Returns the tensors of the state dict, which is the root or under one of [`STATE_DICT_KEYS`].
-fn state_dict(root: Value, objects: &Objects) -> Result<Layouts<'_>, String> {
-    let tensors = |value: Value| -> Layouts<'_> {
-        let entries = objects.entries(value).into_iter().flatten();
-        entries.filter_map(|(name, value)| Some((name, objects.tensor(value)?))).collect()
-    };
-    let Some(entries) = objects.entries(root) else {
-        return Err("expected a state dict, a dict of tensors by name".to_owned());
-    };
-    let entries: BTreeMap<&str, Value> = entries.collect();
-    let mut candidates: Vec<(&str, Layouts<'_>)> = STATE_DICT_KEYS
-        .iter()
-        .filter_map(|key| Some((*key, tensors(*entries.get(key)?))))
-        .filter(|(_, tensors)| !tensors.is_empty())
-        .collect();
-    match (candidates.pop(), &candidates[..]) {
-        (Some((_, only)), []) => Ok(only),
-        (Some((last, _)), [(first, _), ..]) => Err(format!(
-            "weights under both `{first}` and `{last}`; in Python, save only one state dict: \
-             torch.save(checkpoint[\"{first}\"], FILE)"
-        )),
-        (None, _) => {
-            let tensors = tensors(root);
-            if tensors.is_empty() && !entries.is_empty() {
-                let keys: Vec<String> = entries.keys().take(8).map(|key| format!("`{key}`")).collect();
-                return Err(format!(
-                    "expected tensors at the top level or under one of `{}`, got the keys {}",
-                    STATE_DICT_KEYS.join("`, `"),
-                    keys.join(", ")
-                ));
-            }
-            Ok(tensors)
-        }
-    }
-}
-
-/// Creates a tensor from the values of its storage.
-fn tensor(values: &[u8], layout: &Layout, name: &str) -> Result<Tensor, String> {
-    let Layout { storage, offset, size, stride, n_values } = layout;
-    let width = storage.kind.elt_size_in_bytes();
-    if *n_values == 0 || is_contiguous(size, stride) {
-        let start = if *n_values == 0 { 0 } else { offset * width };
-        return from_raw(&values[start..start + n_values * width], size, storage.kind, name);
-    }
-    let storage_values = from_raw(values, &[storage.n_values as i64], storage.kind, name)?;
-    storage_values
-        .f_as_strided(size, stride, *offset as i64)
-        .and_then(|view| view.f_contiguous())
-        .map_err(|error| format!("tensor `{name}`: {error}"))
-}
-
-/// Returns whether the values are contiguous in row-major order.
-fn is_contiguous(size: &[i64], stride: &[i64]) -> bool {
-    let mut expected = 1;
-    size.iter().zip(stride).rev().all(|(&len, &stride)| {
-        let is_expected = len == 1 || stride == expected;
-        expected *= len;
-        is_expected
-    })
-}
-
-fn size_in_bytes(n_values: usize, kind: Kind) -> u64 {
-    (n_values as u64).saturating_mul(kind.elt_size_in_bytes() as u64)
 }
 
 /// An archive of `torch.save`: named entries in one directory.
@@ -142,8 +45,7 @@ impl<R: Read + Seek> Archive<R> {
         let [dir] = &dirs[..] else {
             return Err(format!("zip archive: expected one entry `data.pkl`, got {}", dirs.len()));
         };
-        let allowance = length.saturating_mul(MAX_EXPANSION).max(MIN_ALLOWANCE);
-        let mut archive = Self { dir: dir.clone(), zip, is_big_endian: false, allowance };
+        let mut archive = Self { dir: dir.clone(), zip, is_big_endian: false, allowance: allowance(length) };
         if archive.has("constants.pkl") {
             return Err("unsupported TorchScript program; in Python, save its weights: \
                         torch.save(torch.jit.load(FILE).state_dict(), NEW_FILE)"

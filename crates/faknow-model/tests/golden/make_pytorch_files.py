@@ -4,8 +4,10 @@ Uses torch 2.13.0, safetensors 0.8.0, Python 3.11: python make_pytorch_files.py
 Every file is verified by reading it with PyTorch.
 """
 
+import collections
 import pathlib
 import pickle
+import struct
 import zipfile
 
 import torch
@@ -117,6 +119,52 @@ def big_endian(sizes):
     return change
 
 
+class Storage:
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def persistent_id(self):
+        return ("storage", torch.FloatStorage, str(self.tensor.data_ptr()), "cpu", self.tensor.numel(), None)
+
+
+class FirstPickler(pickle._Pickler):
+    """Writes parameters as PyTorch 0.1 with Python 2 did: byte strings, dicts as lists of pairs, no hooks of tensors."""
+
+    dispatch = dict(pickle._Pickler.dispatch)
+
+    def save_byte_string(self, text):
+        self.write(pickle.SHORT_BINSTRING + bytes([len(text)]) + text.encode())
+        self.memoize(text)
+
+    dispatch[str] = save_byte_string
+
+    def persistent_id(self, value):
+        return value.persistent_id() if isinstance(value, Storage) else None
+
+    def reducer_override(self, value):
+        if isinstance(value, collections.OrderedDict):
+            return collections.OrderedDict, ([list(pair) for pair in value.items()],)
+        if isinstance(value, nn.Parameter):
+            return nn.Parameter, (value.data,), (True, False, collections.OrderedDict())
+        if isinstance(value, torch.Tensor):
+            return torch._utils._rebuild_tensor, (Storage(value), 0, tuple(value.shape), value.stride())
+        return NotImplemented
+
+
+def first_pytorch(name, parameters):
+    """Saves parameters as the first versions of PyTorch did."""
+    system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+    storages = {str(tensor.data_ptr()): tensor for tensor in parameters.values()}
+    with open(HERE / name, "wb") as file:
+        for value in (0x1950A86A20F9469CFC6C, 1001, system):
+            FirstPickler(file, 2).dump(value)
+        FirstPickler(file, 2).dump(collections.OrderedDict(parameters))
+        FirstPickler(file, 2).dump(list(storages))
+        for tensor in storages.values():
+            file.write(struct.pack("<q", tensor.numel()) + tensor.detach().numpy().tobytes())
+    check(name, parameters)
+
+
 class Hostile:
     def __reduce__(self):
         import os
@@ -175,9 +223,13 @@ def main():
     check("wrapped.pt", normed.state_dict(), find=lambda loaded: loaded["state_dict"])
     twin("wrapped", normed.state_dict())
 
+    save("legacy", plain, _use_new_zipfile_serialization=False)
+    save("legacy_views", views(), _use_new_zipfile_serialization=False)
+    torch.save(checkpoint, HERE / "legacy_wrapped.pt", _use_new_zipfile_serialization=False)
+    check("legacy_wrapped.pt", normed.state_dict(), find=lambda loaded: loaded["state_dict"])
+    first_pytorch("legacy_first.pt", {name: nn.Parameter(plain[name]) for name in ("weight", "bias")})
+
     # Files that must be rejected.
-    torch.save(plain, HERE / "legacy.pt", _use_new_zipfile_serialization=False)
-    check("legacy.pt", plain)
     torch.jit.save(torch.jit.script(nn.Linear(2, 1)), HERE / "script.pt")
     torch.save(nn.Linear(2, 1), HERE / "module.pt")
     torch.save({"a": plain["bias"], "b": Hostile()}, HERE / "hostile.pt")

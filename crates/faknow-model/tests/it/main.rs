@@ -22,6 +22,7 @@ mod golden_multimodal;
 mod golden_trustrd;
 mod multimodal;
 mod multimodal_losses;
+mod image_encoder;
 mod pickles;
 mod pytorch;
 #[path = "../../../skip.rs"]

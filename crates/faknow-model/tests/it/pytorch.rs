@@ -63,6 +63,10 @@ fn reads_pytorch_files_bit_exactly() {
     check("textcnn.pt", "textcnn.safetensors");
     check("normed.pt", "normed.safetensors");
     check("wrapped.pt", "wrapped.safetensors");
+    check("legacy.pt", "plain.safetensors");
+    check("legacy_views.pt", "views.safetensors");
+    check("legacy_wrapped.pt", "wrapped.safetensors");
+    check("legacy_first.pt", "parameters.safetensors");
 }
 
 // Tensors that share memory in the file must not share it after reading.
@@ -120,7 +124,6 @@ fn errors_of_other_files_name_the_remedy() {
     };
     check("hostile.pt", &["unsupported global `posix.system`", "nothing is executed", "model.state_dict()"]);
     check("module.pt", &["unsupported global `torch.nn.modules.linear.Linear`", "model.state_dict()"]);
-    check("legacy.pt", &["unsupported format of PyTorch before 1.6", "torch.save(torch.load(FILE"]);
     check("script.pt", &["unsupported TorchScript program", "torch.jit.load(FILE).state_dict()"]);
     check("pickle.pt", &["unsupported bare pickle", "model.state_dict()"]);
 }
@@ -170,6 +173,53 @@ fn corrupted_files_are_rejected_or_read_unchanged() {
         }
     }
     assert!(n_rejected > 2000 && n_read > 50, "{n_rejected} rejected, {n_read} read");
+}
+
+// The format before PyTorch 1.6 has no checksums: changed values cannot be detected, truncation can.
+#[test]
+fn corrupted_legacy_files_do_not_panic_and_truncated_ones_are_rejected() {
+    let _generator = crate::generator();
+    let dir = tempfile::tempdir().unwrap();
+    let mut rng = Rng::new(5);
+    for name in ["legacy.pt", "legacy_views.pt", "legacy_wrapped.pt", "legacy_first.pt"] {
+        let original = std::fs::read(path(name)).unwrap();
+        for length in 0..original.len() {
+            assert!(read(&original[..length], dir.path()).is_err(), "{name}: {length} bytes");
+        }
+        let longer = [&original[..], &[0]].concat();
+        assert!(read(&longer, dir.path()).unwrap_err().contains("expected the end of the file"), "{name}");
+        for _ in 0..750 {
+            let mut bytes = original.clone();
+            bytes[rng.below(original.len())] = rng.below(256) as u8;
+            drop(read(&bytes, dir.path()));
+        }
+    }
+}
+
+#[test]
+fn errors_of_legacy_files_name_what_is_wrong() {
+    let _generator = crate::generator();
+    let dir = tempfile::tempdir().unwrap();
+    let original = std::fs::read(path("legacy.pt")).unwrap();
+    let find = |part: &[u8]| original.windows(part.len()).position(|window| window == part).unwrap();
+    let check = |position: usize, value: u8, expected: &str| {
+        let mut bytes = original.clone();
+        bytes[position] = value;
+        let error = read(&bytes, dir.path()).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    };
+    check(18, 0xea, "version of the format: expected 1001, got Integer(1002)");
+    check(
+        find(b"little_endianq") + 15,
+        0x89,
+        "unsupported byte order: expected a file of a little-endian machine",
+    );
+    check(find(b"FloatStorage"), b'G', "unsupported global `torch.GloatStorage`");
+    // The last storage is of two floats, after their number.
+    let n = original.len();
+    check(n - 16, 3, "expected 2 values, got 3");
+    let error = read(&original[..n - 1], dir.path()).unwrap_err();
+    assert!(error.contains("expected 8 bytes, got 7; the file is truncated"), "{error}");
 }
 
 // The checksums are valid, so the pickle is read: it must result in an error or in tensors, never in a panic.
