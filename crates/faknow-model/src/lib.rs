@@ -14,8 +14,9 @@ pub mod social;
 pub mod weights;
 
 pub use content::{
-    Dudef, DudefConfig, Eddfn, EddfnConfig, EddfnInput, EddfnOutput, Endef, EntityConfig, LinearClassifier,
-    LinearConfig, LinearLoss, M3fend, M3fendConfig, Mdfend, MdfendConfig, TextCnn, TextCnnConfig,
+    Dudef, DudefConfig, Eddfn, EddfnConfig, EddfnInput, EddfnOutput, Endef, EntityConfig, Hmcan, HmcanConfig,
+    LinearClassifier, LinearConfig, LinearLoss, M3fend, M3fendConfig, Mcan, McanConfig, Mdfend, MdfendConfig,
+    Mfan, MfanConfig, Modalities, TextCnn, TextCnnConfig,
 };
 pub use error::{Error, Result};
 pub use explain::{

@@ -1,22 +1,37 @@
 //! Models of the content of posts.
 
+mod contextual_transformer;
 mod domain_memory;
 mod dudef;
 mod eddfn;
 mod encoder_classifier;
 mod endef;
 mod entity_branch;
+mod fixed_features;
+mod hmcan;
+mod hmcan_head;
 mod image_input;
 mod k_means;
 mod linear;
 mod m3fend;
 mod m3fend_head;
+mod mcan;
+mod mcan_fusion;
+mod mcan_head;
 mod mdfend;
+mod mfan;
+mod mfan_head;
+mod mfan_nodes;
+mod modalities;
 mod one_text;
+mod pooled_text;
+mod present_rows;
 mod text_input;
 mod text_layer;
+mod text_levels;
 mod textcnn;
 
+pub use contextual_transformer::{ContextualSizes, ContextualTransformer, ModalityTokens};
 pub use domain_memory::DomainMemory;
 pub use dudef::{Dudef, DudefConfig};
 pub use eddfn::{Eddfn, EddfnConfig, EddfnInput, EddfnOutput};
@@ -25,11 +40,20 @@ pub use encoder_classifier::{
 };
 pub use endef::Endef;
 pub use entity_branch::{EntityBranch, EntityConfig};
+pub use hmcan::{Hmcan, HmcanConfig};
+pub use hmcan_head::HmcanHead;
 pub use image_input::{ImageInput, ImageVectors};
 pub use linear::{LinearClassifier, LinearConfig, LinearLoss};
 pub use m3fend::{M3fend, M3fendConfig};
 pub use m3fend_head::{M3fendHead, M3fendSizes, Views};
+pub use mcan::{Mcan, McanConfig};
+pub use mcan_fusion::{CoAttention, CoAttentionSizes};
+pub use mcan_head::McanHead;
 pub use mdfend::{Mdfend, MdfendConfig, MdfendHead};
+pub use mfan::{Mfan, MfanConfig};
+pub use mfan_head::{MfanFeatures, MfanHead, MfanOutput};
+pub use mfan_nodes::{MfanGraph, MfanNodes};
+pub use modalities::{Modalities, ModalitySizes};
 pub use text_input::{TextInput, TextSource, TokenVectors};
 pub use textcnn::{TextCnn, TextCnnConfig};
 

@@ -32,4 +32,12 @@ impl MissingEmbedding {
         shape[0] = -1;
         Ok(features.f_where_self(&present.f_view(&*shape)?, &self.embedding)?)
     }
+
+    /// Returns the vector for `n` samples that are all missing, `[n, size]`.
+    ///
+    /// # Errors
+    /// libtorch rejects an operation.
+    pub fn repeated(&self, n: i64) -> Result<Tensor> {
+        Ok(self.embedding.f_unsqueeze(0)?.f_expand([n, -1], false)?)
+    }
 }
