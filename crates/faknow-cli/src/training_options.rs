@@ -77,8 +77,7 @@ impl TrainingOptions {
         for (key, path) in [("text.encoder", &self.encoder), ("image.encoder", &self.image_encoder)] {
             if let Some(path) = path {
                 let value = toml::Value::try_from(path);
-                config =
-                    config.with(key, value.map_err(|error| Error::config(key, error.to_string()))?)?;
+                config = config.with(key, value.map_err(|error| Error::config(key, error.to_string()))?)?;
             }
         }
         self.trees.apply(&mut config.data);

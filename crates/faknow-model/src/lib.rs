@@ -15,8 +15,9 @@ pub mod weights;
 
 pub use content::{
     Cafe, CafeConfig, Dudef, DudefConfig, Eann, EannConfig, Eddfn, EddfnConfig, EddfnInput, EddfnOutput,
-    Endef, EntityConfig, LinearClassifier, LinearConfig, LinearLoss, M3fend, M3fendConfig, Mdfend,
-    MdfendConfig, Safe, SafeConfig, SpotFake, SpotFakeConfig, TextCnn, TextCnnConfig,
+    Endef, EntityConfig, Hmcan, HmcanConfig, LinearClassifier, LinearConfig, LinearLoss, M3fend,
+    M3fendConfig, Mcan, McanConfig, Mdfend, MdfendConfig, Mfan, MfanConfig, Modalities, Safe, SafeConfig,
+    SpotFake, SpotFakeConfig, TextCnn, TextCnnConfig,
 };
 pub use error::{Error, Result};
 pub use explain::{

@@ -25,6 +25,17 @@ pub enum TextSource<'a> {
     Encoder(&'a PretrainedEncoder),
 }
 
+impl TextSource<'_> {
+    /// Returns the length of the token vectors.
+    pub fn size(&self) -> i64 {
+        match self {
+            Self::Random { size, .. } => *size,
+            Self::Vectors(vectors) => vectors.size().last().copied().unwrap_or(0),
+            Self::Encoder(encoder) => encoder.config().hidden_size,
+        }
+    }
+}
+
 /// The first layer of a model of texts: token vectors from word vectors or an encoder.
 ///
 /// A frozen encoder is not part of the model: its weights are neither trained nor saved with those of the model, it runs in

@@ -208,8 +208,24 @@ impl Encoder {
     /// As [`Encoder::forward`].
     pub fn hidden_states(&self, subwords: &Subwords, mode: Mode) -> Result<Vec<Tensor>> {
         let layout = Layout::packed(subwords)?;
+        let words = self.network.words().forward_rows(&layout.select(&subwords.ids)?)?;
+        self.all_states(&words, &layout, mode)
+    }
+
+    /// Computes the hidden states of all layers, as [`hidden_states`](Self::hidden_states), from
+    /// [`word_vectors`](Self::word_vectors) `[n, len, hidden_size]`, all of them tokens.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode_vectors`].
+    pub fn hidden_states_of_vectors(&self, vectors: &Tensor, mode: Mode) -> Result<Vec<Tensor>> {
+        let (n, len, size) = vectors.size3()?;
+        let layout = Layout::full([n, len], vectors.device())?;
+        self.all_states(&vectors.f_reshape([-1, size])?, &layout, mode)
+    }
+
+    fn all_states(&self, words: &Tensor, layout: &Layout, mode: Mode) -> Result<Vec<Tensor>> {
         let mut states = Vec::with_capacity(self.config.n_layers as usize + 1);
-        let _ = self.run(subwords, &layout, mode, |rows| {
+        let _ = self.run_on_words(words, layout, mode, |rows| {
             states.push(layout.pad(rows)?);
             Ok(())
         })?;

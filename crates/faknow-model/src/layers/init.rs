@@ -36,6 +36,17 @@ pub fn glorot(path: &Path<'_>, name: &str, dims: &[i64]) -> Result<Tensor> {
     Ok(path.f_var(name, dims, Init::Uniform { lo: -bound, up: bound })?)
 }
 
+/// Creates a weight of shape `dims`, normal with mean 0 and variance 2 / (n_in + n_out) of the last two dimensions: PyTorch's
+/// `xavier_normal_`.
+///
+/// # Errors
+/// There are fewer than two dimensions, or libtorch rejects them.
+pub fn glorot_normal(path: &Path<'_>, name: &str, dims: &[i64]) -> Result<Tensor> {
+    // A uniform distribution in ±bound has the standard deviation bound / √3.
+    let stdev = glorot_bound(dims) / 3f64.sqrt();
+    Ok(path.f_var(name, dims, Init::Randn { mean: 0.0, stdev })?)
+}
+
 pub(super) fn glorot_bound(dims: &[i64]) -> f64 {
     let sum: i64 = dims.iter().rev().take(2).sum();
     (6.0 / sum.max(1) as f64).sqrt()

@@ -13,7 +13,8 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    golden_domains, golden_emotion, golden_fang, golden_gnncl, golden_multimodal, golden_trustrd, social,
+    golden_attention, golden_domains, golden_emotion, golden_fang, golden_gnncl, golden_multimodal,
+    golden_trustrd, social,
 };
 
 pub(crate) type Tensors = BTreeMap<String, Tensor>;
@@ -83,6 +84,13 @@ fn runner(case: &Value) -> Option<Runner> {
         ("layer", "FangStanceClassifier") => Some(golden_fang::run_stance),
         ("layer", "FangNewsClassifier") => Some(golden_fang::run_news),
         ("layer", "FangGraphSage") => Some(golden_fang::run_graphsage),
+        ("layer", "McanCoAttentionLayer") => Some(golden_attention::run_co_attention),
+        ("layer", "McanDctCnn") => Some(golden_attention::run_dct_cnn),
+        ("model", "MCAN") => Some(golden_attention::run_mcan),
+        ("layer", "HmcanTextImageTransformer") => Some(golden_attention::run_contextual_transformer),
+        ("layer", "MfanTransformerBlock") => Some(golden_attention::run_residual_attention),
+        ("layer", "SignedAttention") => Some(golden_attention::run_signed_attention),
+        ("layer", "SignedGAT") => Some(golden_attention::run_signed_gat),
         ("model", module) if social::has(module) => Some(social::run),
         _ => None,
     }

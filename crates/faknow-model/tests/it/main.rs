@@ -7,12 +7,14 @@
     reason = "a test fails by panicking and prints the number of cases"
 )]
 
+mod attention_models;
 mod batch_norm;
 mod criterion;
 mod domain_models;
 mod encoder;
 mod encoder_classifier;
 mod golden;
+mod golden_attention;
 mod golden_bert;
 mod golden_domains;
 mod golden_emotion;
@@ -20,9 +22,9 @@ mod golden_fang;
 mod golden_gnncl;
 mod golden_multimodal;
 mod golden_trustrd;
+mod image_encoder;
 mod multimodal;
 mod multimodal_losses;
-mod image_encoder;
 mod pickles;
 mod pytorch;
 #[path = "../../../skip.rs"]

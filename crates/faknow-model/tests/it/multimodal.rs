@@ -148,8 +148,10 @@ const LABELS: [i64; N] = [0, 1, 2, 0, 1, 0];
 const EVENTS: [i64; N] = [0, 2, -1, 1, 0, -1];
 
 fn words(selected: &[usize], texts: [&[i64]; N], len: usize) -> Words {
-    let ids = selected.iter().flat_map(|row| texts[*row].iter().copied().chain(std::iter::repeat(0)).take(len));
-    Words::new(Tensor::from_slice(&ids.collect::<Vec<_>>()).view([selected.len() as i64, len as i64])).unwrap()
+    let ids =
+        selected.iter().flat_map(|row| texts[*row].iter().copied().chain(std::iter::repeat(0)).take(len));
+    Words::new(Tensor::from_slice(&ids.collect::<Vec<_>>()).view([selected.len() as i64, len as i64]))
+        .unwrap()
 }
 
 /// Returns these posts, with texts padded to `len` and everything that the models read: images as the output of the frozen
@@ -270,7 +272,8 @@ fn ablations_read_one_modality_only() {
             (vars.variables().len(), model)
         };
         let (n_both, _) = names(&Settings::default(), Some(&encoder));
-        let text = Settings { modalities: Modalities::Text, train_image_encoder: true, ..Settings::default() };
+        let text =
+            Settings { modalities: Modalities::Text, train_image_encoder: true, ..Settings::default() };
         let (n_text, model) = names(&text, Some(&encoder));
         let mut batch = for_model(name, posts(&ALL, 8));
         let complete = logits(&model, &batch);

@@ -209,8 +209,8 @@ fn add_training_defaults(registry: &Registry, table: &mut Table) {
         match (table.get_mut(&name), settings) {
             (None, settings) => drop(table.insert(name, settings)),
             (Some(Value::Table(target)), Value::Table(settings)) => {
-                let is_unit =
-                    ["optimizer", "schedule", "adversarial"].contains(&name.as_str()) && target.contains_key("name");
+                let is_unit = ["optimizer", "schedule", "adversarial"].contains(&name.as_str())
+                    && target.contains_key("name");
                 for (key, value) in settings {
                     let is_excluded = key == "clip_norm" && target.contains_key("clip_value");
                     if !is_excluded && (!is_unit || key == "lr") {

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use faknow_data::graph::{TfIdf, Tree};
+use faknow_data::image::ImageOptions;
 use faknow_data::text::{NGramEncoder, TokenStorage, Tokenizer, TokenizerConfig, UNKNOWN, Vocab};
 use faknow_data::{FieldDataset, NodeFeatureKind, Record, TokenCounts, TokenKind};
-use faknow_data::image::ImageOptions;
 use faknow_model::encoder::PretrainedEncoder;
 use faknow_model::image::PretrainedImageEncoder;
 use serde::de::DeserializeOwned;

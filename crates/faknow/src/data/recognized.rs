@@ -126,7 +126,11 @@ impl RecognizedConfig {
         if data.has_classes() {
             let classes = data.to_classes()?;
             let values = files.labels().map(|labels| labels.into_iter().map(str::to_owned).collect());
-            self.assumptions.push(describe_classes(&classes, data, &values.unwrap_or_else(|| found.label_values.clone())));
+            self.assumptions.push(describe_classes(
+                &classes,
+                data,
+                &values.unwrap_or_else(|| found.label_values.clone()),
+            ));
             data.classes = classes.names().to_vec();
             return Ok(());
         }

@@ -283,7 +283,6 @@ impl Reader<'_> {
         let interrupt = self.interrupt;
         Ok(records.with_left_out(self.left_out).take_while(|_| !interrupt.is_requested()))
     }
-
 }
 
 /// Returns the options of the vocabulary.

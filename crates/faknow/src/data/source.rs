@@ -208,7 +208,11 @@ pub(crate) fn check_model_inputs(config: &Config, fields: &Fields) -> Result<()>
 }
 
 /// Checks that images are given if and only if the model reads them.
-fn check_images(config: &Config, fields: &Fields, models: impl Fn(fn(&Fields) -> bool) -> String) -> Result<()> {
+fn check_images(
+    config: &Config,
+    fields: &Fields,
+    models: impl Fn(fn(&Fields) -> bool) -> String,
+) -> Result<()> {
     let name = &config.model.name;
     let is_set = changed_settings(config);
     let is_of_images = |key: &str| key.starts_with("image.") || key.starts_with("data.image");

@@ -6,9 +6,7 @@ use faknow_trainer::OptimizerConfig;
 use tch::nn::Path;
 
 use super::multimodal::{embedding_size, words};
-use super::{
-    Auxiliary, BoxedModel, Fields, Hyperparameter, ImageField, ModelSpec, Shape, TrainingDefaults,
-};
+use super::{Auxiliary, BoxedModel, Fields, Hyperparameter, ImageField, ModelSpec, Shape, TrainingDefaults};
 use crate::config::{LoaderConfig, TrainerConfig};
 
 pub(super) struct CafeSpec;
@@ -40,7 +38,11 @@ impl ModelSpec for CafeSpec {
         Hyperparameter::new("image_hidden_size", "at least 1", "hidden layer of the encoder of images"),
         Hyperparameter::new("shared_size", "at least 1", "length of the vectors of texts and of images"),
         Hyperparameter::new("aligned_size", "at least 1", "length of the aligned vectors"),
-        Hyperparameter::new("latent_size", "at least 1", "components of the latent variable of the ambiguity"),
+        Hyperparameter::new(
+            "latent_size",
+            "at least 1",
+            "components of the latent variable of the ambiguity",
+        ),
         Hyperparameter::new("unimodal_size", "at least 1", "features of each modality alone"),
         Hyperparameter::new("cross_size", "at least 1", "features of the correlation of both"),
         Hyperparameter::new("hidden_size", "at least 1", "the two hidden layers of the classifier"),

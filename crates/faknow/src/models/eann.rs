@@ -61,7 +61,8 @@ impl ModelSpec for EannSpec {
             return Err(Error::Config {
                 model: "EANN",
                 name: "event",
-                expected: "a column with at least two events (`--event`, or `data.domain` of a config)".into(),
+                expected: "a column with at least two events (`--event`, or `data.domain` of a config)"
+                    .into(),
                 got: match shape.n_domains {
                     0 => "none".into(),
                     n => format!("{n} event"),

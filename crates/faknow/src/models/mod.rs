@@ -44,5 +44,7 @@ pub use fields::{
 };
 pub(crate) use registry::ConfiguredModel;
 pub use registry::{ModelInfo, Registry};
-pub use spec::{Auxiliary, BoxedModel, BoxedStep, Hyperparameter, LayerTraining, ModelSpec, Pretraining, Shape};
+pub use spec::{
+    Auxiliary, BoxedModel, BoxedStep, Hyperparameter, LayerTraining, ModelSpec, Pretraining, Shape,
+};
 pub use training_defaults::TrainingDefaults;

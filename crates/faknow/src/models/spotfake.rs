@@ -8,8 +8,7 @@ use tch::nn::Path;
 
 use super::multimodal::embedding_size;
 use super::{
-    BoxedModel, EncoderUse, Fields, Hyperparameter, ImageField, ModelSpec, Shape, TrainingDefaults,
-    WordField,
+    BoxedModel, EncoderUse, Fields, Hyperparameter, ImageField, ModelSpec, Shape, TrainingDefaults, WordField,
 };
 use crate::config::{LoaderConfig, TextConfig, TrainerConfig};
 
@@ -45,7 +44,11 @@ impl ModelSpec for SpotFakeSpec {
         Hyperparameter::new("image_hidden_size", "at least 1", "hidden layer of images"),
         Hyperparameter::new("image_size", "at least 1", "features of images"),
         Hyperparameter::new("fusion_size", "at least 1", "hidden layer of the fused features"),
-        Hyperparameter::new("dropout", "0 to below 1", "dropout of the hidden layers and of the fused features"),
+        Hyperparameter::new(
+            "dropout",
+            "0 to below 1",
+            "dropout of the hidden layers and of the fused features",
+        ),
     ];
 
     type Config = SpotFakeConfig;

@@ -316,7 +316,12 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "`crop`, `stretch`",
                 "`crop`: keep the aspect ratio and crop the center; `stretch`: change the aspect ratio",
             ),
-            setting("max_megapixels", FREE, "millions of pixels, at least 1", "maximum size of an image file"),
+            setting(
+                "max_megapixels",
+                FREE,
+                "millions of pixels, at least 1",
+                "maximum size of an image file",
+            ),
             setting(
                 "on_problem",
                 DATA,
@@ -329,7 +334,12 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "MiB, at least 0",
                 "memory for the pixels of a dataset; images beyond it are decoded again for each batch",
             ),
-            setting("cache", FREE, "path", "directory that caches decoded pixels between runs; safe to delete"),
+            setting(
+                "cache",
+                FREE,
+                "path",
+                "directory that caches decoded pixels between runs; safe to delete",
+            ),
         ],
     ),
     table(

@@ -217,7 +217,9 @@ impl Part<'_> {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
         }
-        let table = prediction_table(predictions, (&self.rows, &self.inputs), self.data, corpus).to_csv().map_err(io)?;
+        let table = prediction_table(predictions, (&self.rows, &self.inputs), self.data, corpus)
+            .to_csv()
+            .map_err(io)?;
         write_atomically(path, |file| file.write_all(&table)).map_err(io)
     }
 }
