@@ -68,14 +68,8 @@ pub struct MfanConfig {
     /// Weight of the distance of text and social context in the loss, at least 0. Default 0.72, as in the paper (1.55 / 2.15);
     /// FaKnow's is 1.
     pub alignment_weight: f64,
-    /// Whether the model is trained on perturbed word vectors, too. Default true.
+    /// Whether training settings include perturbations of the word vectors by default, as in the paper. Default true.
     pub adversarial: bool,
-    /// Maximum norm of the perturbation of the word vectors, above 0. Default 6.
-    pub pgd_epsilon: f64,
-    /// Length of each step of the perturbation, above 0. Default 1.8.
-    pub pgd_alpha: f64,
-    /// Number of steps of the perturbation, each with a pass over the batch, at least 1. Default 3.
-    pub pgd_steps: i64,
     /// Whether the text convolutions read padding as if it were tokens, as FaKnow's do. Default false.
     pub faithful: bool,
 }
@@ -102,9 +96,6 @@ impl Default for MfanConfig {
             node_dropout: 0.1,
             alignment_weight: 0.72,
             adversarial: true,
-            pgd_epsilon: 6.0,
-            pgd_alpha: 1.8,
-            pgd_steps: 3,
             faithful: false,
         }
     }
@@ -142,21 +133,17 @@ impl MfanConfig {
             ("key_size", self.key_size),
             ("value_size", self.value_size),
             ("n_graph_heads", self.n_graph_heads),
-            ("pgd_steps", self.pgd_steps),
         ];
         check(NAME, &sizes, &[("kernel_sizes", &self.kernel_sizes)], self.dropout, n_classes)?;
         let probability = |value: f64| (0.0..1.0).contains(&value);
-        let (positive, nonnegative) =
-            (|value: f64| value > 0.0 && value.is_finite(), |value: f64| value >= 0.0 && value.is_finite());
-        let (below_1, above_0, from_0) = ("from 0 to below 1", "a number above 0", "a number of at least 0");
+        let nonnegative = |value: f64| value >= 0.0 && value.is_finite();
+        let (below_1, from_0) = ("from 0 to below 1", "a number of at least 0");
         let checks = [
             ("attention_dropout", below_1, self.attention_dropout, probability(self.attention_dropout)),
             ("graph_dropout", below_1, self.graph_dropout, probability(self.graph_dropout)),
             ("node_dropout", below_1, self.node_dropout, probability(self.node_dropout)),
             ("negative_slope", from_0, self.negative_slope, nonnegative(self.negative_slope)),
             ("alignment_weight", from_0, self.alignment_weight, nonnegative(self.alignment_weight)),
-            ("pgd_epsilon", above_0, self.pgd_epsilon, positive(self.pgd_epsilon)),
-            ("pgd_alpha", above_0, self.pgd_alpha, positive(self.pgd_alpha)),
         ];
         match checks.into_iter().find(|(_, _, _, is_valid)| !is_valid) {
             Some((name, expected, got, _)) => {

@@ -5,7 +5,7 @@ use faknow_model::{Cafe, CafeConfig, Result};
 use faknow_trainer::OptimizerConfig;
 use tch::nn::Path;
 
-use super::multimodal::{embedding_size, words};
+use super::multimodal::{convolution_words, embedding_size, fields};
 use super::{Auxiliary, BoxedModel, Fields, Hyperparameter, ImageField, ModelSpec, Shape, TrainingDefaults};
 use crate::config::{LoaderConfig, TrainerConfig};
 
@@ -59,12 +59,8 @@ impl ModelSpec for CafeSpec {
     type Config = CafeConfig;
 
     fn fields(config: &CafeConfig) -> Fields {
-        let words = words(config.modalities, config.train_encoder, &config.kernel_sizes, config.faithful);
-        let fields = Fields { words, ..Fields::default() };
-        match config.modalities.has_image() {
-            true => fields.with_images(ImageField::of(ImageOutput::Pooled, !config.train_image_encoder)),
-            false => fields,
-        }
+        let words = convolution_words(config.train_encoder, &config.kernel_sizes, config.faithful);
+        fields(config.modalities, words, ImageField::of(ImageOutput::Pooled, !config.train_image_encoder))
     }
 
     fn build(path: &Path<'_>, config: &CafeConfig, shape: &Shape<'_>) -> Result<BoxedModel> {

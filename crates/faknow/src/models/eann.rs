@@ -5,7 +5,7 @@ use faknow_model::{Eann, EannConfig, Error, Result};
 use faknow_trainer::OptimizerConfig;
 use tch::nn::Path;
 
-use super::multimodal::{embedding_size, words};
+use super::multimodal::{convolution_words, embedding_size, fields};
 use super::{
     BoxedModel, DomainField, Fields, Hyperparameter, ImageField, ModelSpec, Shape, TrainingDefaults,
 };
@@ -48,12 +48,9 @@ impl ModelSpec for EannSpec {
     type Config = EannConfig;
 
     fn fields(config: &EannConfig) -> Fields {
-        let words = words(config.modalities, config.train_encoder, &config.kernel_sizes, config.faithful);
-        let fields = Fields { words, ..Fields::default() }.with_domains(DomainField::required());
-        match config.modalities.has_image() {
-            true => fields.with_images(ImageField::of(ImageOutput::Logits, !config.train_image_encoder)),
-            false => fields,
-        }
+        let words = convolution_words(config.train_encoder, &config.kernel_sizes, config.faithful);
+        let images = ImageField::of(ImageOutput::Logits, !config.train_image_encoder);
+        fields(config.modalities, words, images).with_domains(DomainField::required())
     }
 
     fn build(path: &Path<'_>, config: &EannConfig, shape: &Shape<'_>) -> Result<BoxedModel> {

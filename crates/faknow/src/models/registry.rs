@@ -22,9 +22,12 @@ use super::fang::FangSpec;
 use super::gcnfn::GcnfnSpec;
 use super::gnncl::GnnclSpec;
 use super::graph_classifier::{GatSpec, GcnSpec, GraphSageSpec};
+use super::hmcan::HmcanSpec;
 use super::linear::LinearSpec;
 use super::m3fend::M3fendSpec;
+use super::mcan::McanSpec;
 use super::mdfend::MdfendSpec;
+use super::mfan::MfanSpec;
 use super::safe::SafeSpec;
 use super::spotfake::SpotFakeSpec;
 use super::textcnn::TextCnnSpec;
@@ -91,6 +94,9 @@ impl Registry {
             spec::<EannSpec>(),
             spec::<SpotFakeSpec>(),
             spec::<SafeSpec>(),
+            spec::<McanSpec>(),
+            spec::<HmcanSpec>(),
+            spec::<MfanSpec>(),
             spec::<CafeSpec>(),
             spec::<GcnSpec>(),
             spec::<GraphSageSpec>(),

@@ -5,7 +5,7 @@ use faknow_model::{Result, Safe, SafeConfig};
 use faknow_trainer::OptimizerConfig;
 use tch::nn::Path;
 
-use super::multimodal::{embedding_size, words};
+use super::multimodal::{convolution_words, embedding_size, fields};
 use super::{BoxedModel, Fields, Hyperparameter, ImageField, ModelSpec, Shape, TrainingDefaults};
 use crate::config::{LoaderConfig, TrainerConfig};
 
@@ -58,15 +58,10 @@ impl ModelSpec for SafeSpec {
     type Config = SafeConfig;
 
     fn fields(config: &SafeConfig) -> Fields {
-        let words = words(config.modalities, config.train_encoder, &config.kernel_sizes, config.faithful);
-        let mut fields = Fields { words, ..Fields::default() };
-        if config.title && config.modalities.has_text() {
-            fields = fields.with_text(Safe::TITLE);
-        }
-        match config.modalities.has_image() {
-            true => fields.with_images(ImageField::of(ImageOutput::Regions, !config.train_image_encoder)),
-            false => fields,
-        }
+        let words = convolution_words(config.train_encoder, &config.kernel_sizes, config.faithful);
+        let fields = fields(config.modalities, words, ImageField::of(ImageOutput::Regions, !config.train_image_encoder));
+        let has_title = config.title && config.modalities.has_text();
+        if has_title { fields.with_text(Safe::TITLE) } else { fields }
     }
 
     fn build(path: &Path<'_>, config: &SafeConfig, shape: &Shape<'_>) -> Result<BoxedModel> {

@@ -6,7 +6,7 @@ use faknow_model::{Result, SpotFake, SpotFakeConfig};
 use faknow_trainer::OptimizerConfig;
 use tch::nn::Path;
 
-use super::multimodal::embedding_size;
+use super::multimodal::{embedding_size, fields};
 use super::{
     BoxedModel, EncoderUse, Fields, Hyperparameter, ImageField, ModelSpec, Shape, TrainingDefaults, WordField,
 };
@@ -54,20 +54,12 @@ impl ModelSpec for SpotFakeSpec {
     type Config = SpotFakeConfig;
 
     fn fields(config: &SpotFakeConfig) -> Fields {
-        let encoder_use = match config.train_encoder {
+        let words = WordField::default().or_encoder_that_is(match config.train_encoder {
             true => EncoderUse::Trained,
             // One vector per text is enough, and cached.
             false => EncoderUse::Pooled(config.pooling, Precision::F32),
-        };
-        let words = match config.modalities.has_text() {
-            true => WordField::default().or_encoder_that_is(encoder_use),
-            false => WordField::default().unused(),
-        };
-        let fields = Fields::default().with_words(words);
-        match config.modalities.has_image() {
-            true => fields.with_images(ImageField::of(ImageOutput::FirstHidden, !config.train_image_encoder)),
-            false => fields,
-        }
+        });
+        fields(config.modalities, words, ImageField::of(ImageOutput::FirstHidden, !config.train_image_encoder))
     }
 
     fn build(path: &Path<'_>, config: &SpotFakeConfig, shape: &Shape<'_>) -> Result<BoxedModel> {
