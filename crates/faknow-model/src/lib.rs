@@ -14,8 +14,9 @@ pub mod social;
 pub mod weights;
 
 pub use content::{
-    Dudef, DudefConfig, Eddfn, EddfnConfig, EddfnInput, EddfnOutput, Endef, EntityConfig, LinearClassifier,
-    LinearConfig, LinearLoss, M3fend, M3fendConfig, Mdfend, MdfendConfig, TextCnn, TextCnnConfig,
+    Cafe, CafeConfig, Dudef, DudefConfig, Eann, EannConfig, Eddfn, EddfnConfig, EddfnInput, EddfnOutput,
+    Endef, EntityConfig, LinearClassifier, LinearConfig, LinearLoss, M3fend, M3fendConfig, Mdfend,
+    MdfendConfig, Safe, SafeConfig, SpotFake, SpotFakeConfig, TextCnn, TextCnnConfig,
 };
 pub use error::{Error, Result};
 pub use explain::{

@@ -115,9 +115,8 @@ impl CafeConfig {
             ("hidden_size", self.hidden_size),
         ];
         check(NAME, &sizes, &[("kernel_sizes", &*self.kernel_sizes)], self.dropout, n_classes)?;
-        let invalid = |name, expected: String, got: String| {
-            Err(Error::Config { model: NAME, name, expected, got })
-        };
+        let invalid =
+            |name, expected: String, got: String| Err(Error::Config { model: NAME, name, expected, got });
         if !(self.similarity_lr > 0.0 && self.similarity_lr.is_finite()) {
             return invalid("similarity_lr", "a number above 0".into(), self.similarity_lr.to_string());
         }
@@ -167,9 +166,10 @@ impl Cafe {
         n_classes: usize,
     ) -> Result<Self> {
         config.validate(n_classes)?;
-        let text = config.modalities.text(source).map(|source| {
-            TextLayer::new(path, ["embed", "bert"], source, config.text_settings())
-        });
+        let text = config
+            .modalities
+            .text(source)
+            .map(|source| TextLayer::new(path, ["embed", "bert"], source, config.text_settings()));
         let text = text.transpose()?;
         let image = config.modalities.image_input(
             NAME,

@@ -65,12 +65,7 @@ impl CafeHead {
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is out of range.
-    pub fn new(
-        path: &Path<'_>,
-        config: &CafeConfig,
-        sizes: ModalitySizes,
-        n_classes: usize,
-    ) -> Result<Self> {
+    pub fn new(path: &Path<'_>, config: &CafeConfig, sizes: ModalitySizes, n_classes: usize) -> Result<Self> {
         config.validate(n_classes)?;
         let CafeConfig { shared_size, unimodal_size, cross_size, hidden_size, .. } = *config;
         let encoding = path / "encoding";
@@ -141,8 +136,7 @@ impl CafeHead {
             }
         }
         let certainty = ambiguity.f_neg()?.f_add_scalar(1.0)?;
-        let features =
-            [text.f_mul(&certainty)?, image.f_mul(&certainty)?, cross.f_mul(&ambiguity)?];
+        let features = [text.f_mul(&certainty)?, image.f_mul(&certainty)?, cross.f_mul(&ambiguity)?];
         let hidden = self.hidden.forward(&Tensor::f_cat(&features, 1)?, mode)?;
         Ok(CafeOutput { logits: self.classifier.forward(&hidden)?, aligned })
     }

@@ -105,8 +105,7 @@ impl NormConvolutions {
         let channels = vectors.f_transpose(1, 2)?.f_constant_pad_nd([0, (widest - len).max(0)])?;
         let lengths = mask.f_sum_dim_intlist([1].as_slice(), true, Kind::Int64)?; // [n, 1]
         let features = self.convolutions.iter().map(|convolution| {
-            let sums =
-                channels.f_conv1d(&convolution.weight, Some(&convolution.bias), 1, 0, 1, 1)?; // [n, n_filters, n_windows]
+            let sums = channels.f_conv1d(&convolution.weight, Some(&convolution.bias), 1, 0, 1, 1)?; // [n, n_filters, n_windows]
             match self.faithful {
                 true => Ok(convolution.norm.forward(&sums, mode)?.f_relu()?.f_amax(2, false)?),
                 false => convolution.max_over_time(&sums, &lengths, mode),

@@ -137,9 +137,10 @@ impl Eann {
         n_classes: usize,
     ) -> Result<Self> {
         config.validate(n_events, n_classes)?;
-        let text = config.modalities.text(source).map(|source| {
-            TextLayer::new(path, ["embed", "bert"], source, config.text_settings())
-        });
+        let text = config
+            .modalities
+            .text(source)
+            .map(|source| TextLayer::new(path, ["embed", "bert"], source, config.text_settings()));
         let text = text.transpose()?;
         let image = config.modalities.image_input(
             NAME,

@@ -102,11 +102,9 @@ impl SafeConfig {
             ("feature_size", self.feature_size),
         ];
         check(NAME, &sizes, &[("kernel_sizes", &*self.kernel_sizes)], self.dropout, n_classes)?;
-        let invalid = |name, expected: String, got: String| {
-            Err(Error::Config { model: NAME, name, expected, got })
-        };
-        let weights =
-            [("class_weight", self.class_weight), ("similarity_weight", self.similarity_weight)];
+        let invalid =
+            |name, expected: String, got: String| Err(Error::Config { model: NAME, name, expected, got });
+        let weights = [("class_weight", self.class_weight), ("similarity_weight", self.similarity_weight)];
         if let Some((name, weight)) = weights.into_iter().find(|(_, w)| !(w.is_finite() && *w >= 0.0)) {
             return invalid(name, "a number of at least 0".into(), weight.to_string());
         }
@@ -166,9 +164,10 @@ impl Safe {
         n_classes: usize,
     ) -> Result<Self> {
         config.validate(n_classes)?;
-        let text = config.modalities.text(source).map(|source| {
-            TextLayer::new(path, ["embed", "bert"], source, config.text_settings())
-        });
+        let text = config
+            .modalities
+            .text(source)
+            .map(|source| TextLayer::new(path, ["embed", "bert"], source, config.text_settings()));
         let text = text.transpose()?;
         let size = text.as_ref().map_or(config.embedding_size, TextLayer::size);
         let image = config.modalities.image_input(
@@ -231,8 +230,7 @@ impl Safe {
         let images = input.forward(batch, mode)?;
         let vectors = projection.forward(&images.vectors)?; // [n, n_regions, size]
         let mask = Tensor::f_ones(&vectors.size()[..2], (Kind::Bool, vectors.device()))?;
-        let features =
-            self.head.features(SafeSentence::Image, &TokenVectors::new(vectors, mask), mode)?;
+        let features = self.head.features(SafeSentence::Image, &TokenVectors::new(vectors, mask), mode)?;
         Ok(Some(SafeFeatures { features, present: images.present }))
     }
 
@@ -265,7 +263,8 @@ impl Model for Safe {
         let logits = self.head.logits(&self.complete(&post, batch.n_samples() as i64)?)?;
         let Some(labels) = &batch.labels else { return Ok(Output { logits, loss: None }) };
         let texts: Vec<&SafeFeatures> = [&post.title, &post.body].into_iter().flatten().collect();
-        let similarity = post.image.map(|image| self.head.similarity(&texts, &image)).transpose()?;
+        let image = post.image.as_ref().filter(|_| !texts.is_empty());
+        let similarity = image.map(|image| self.head.similarity(&texts, image)).transpose()?;
         let loss = self.head.loss(&logits, similarity.as_ref(), labels)?;
         Ok(Output { logits, loss: Some(loss) })
     }

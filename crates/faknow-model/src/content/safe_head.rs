@@ -85,8 +85,7 @@ impl SafeHead {
         let SafeConfig { reduced_size, n_filters, feature_size, .. } = *config;
         let block = |&sentence: &SafeSentence| -> Result<_> {
             let path = path / sentence.block();
-            let sizes =
-                TextExpertSizes { size: reduced_size, n_filters, kernel_sizes: &config.kernel_sizes };
+            let sizes = TextExpertSizes { size: reduced_size, n_filters, kernel_sizes: &config.kernel_sizes };
             let shape = ConvolutionShape::TwoDimensional;
             let cnn = TextExperts::new(&[&path / "text_ccn_layer"], sizes, shape)?;
             Ok((sentence, cnn, Linear::new(&(&path / "fc"), sizes.n_features(), feature_size)?))
@@ -97,13 +96,7 @@ impl SafeHead {
         Ok(Self {
             reduce: Linear::normal(&(path / "reduce"), size, reduced_size, INITIAL, INITIAL)?,
             blocks: sentences.iter().map(block).collect::<Result<_>>()?,
-            predictor: Linear::normal(
-                &(path / "predictor"),
-                n_features,
-                n_classes as i64,
-                INITIAL,
-                INITIAL,
-            )?,
+            predictor: Linear::normal(&(path / "predictor"), n_features, n_classes as i64, INITIAL, INITIAL)?,
             config: config.clone(),
         })
     }
@@ -137,7 +130,7 @@ impl SafeHead {
     /// their features, one after the other, with those of the image as often.
     ///
     /// # Errors
-    /// libtorch rejects an operation.
+    /// There is no text, or libtorch rejects an operation.
     pub fn similarity(&self, texts: &[&SafeFeatures], image: &SafeFeatures) -> Result<Similarity> {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         let mut present = image.present.f_zeros_like()?;

@@ -131,9 +131,10 @@ impl SpotFake {
     ) -> Result<Self> {
         config.validate(n_classes)?;
         let text_path = path / "model" / "text_encoder";
-        let text = config.modalities.text(source).map(|source| {
-            TextLayer::new(&text_path, ["embed", "bert"], source, config.text_settings())
-        });
+        let text = config
+            .modalities
+            .text(source)
+            .map(|source| TextLayer::new(&text_path, ["embed", "bert"], source, config.text_settings()));
         let text = text.transpose()?;
         let image = config.modalities.image_input(
             NAME,

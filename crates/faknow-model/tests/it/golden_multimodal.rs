@@ -153,8 +153,7 @@ pub(crate) fn cafe(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
         faithful: true,
         ..default
     };
-    let sizes =
-        ModalitySizes { text: Some(int(config, "text_dim")), image: Some(int(config, "image_dim")) };
+    let sizes = ModalitySizes { text: Some(int(config, "text_dim")), image: Some(int(config, "image_dim")) };
     let head = CafeHead::new(&vars.root(), &model_config, sizes, 2).unwrap();
     // FaKnow does not know missing texts and images.
     let missing = ["text", "image"].map(|name| {
