@@ -25,6 +25,7 @@ mod one_text;
 mod safe;
 mod safe_head;
 mod spotfake;
+mod spotfake_head;
 mod text_input;
 mod text_layer;
 mod textcnn;
@@ -49,7 +50,8 @@ pub use mdfend::{Mdfend, MdfendConfig, MdfendHead};
 pub use modalities::{Modalities, ModalitySizes};
 pub use safe::{Safe, SafeConfig};
 pub use safe_head::{SafeFeatures, SafeHead, SafeSentence, Similarity};
-pub use spotfake::{SpotFake, SpotFakeConfig, SpotFakeHead};
+pub use spotfake::{SpotFake, SpotFakeConfig};
+pub use spotfake_head::SpotFakeHead;
 pub use text_input::{TextInput, TextSource, TokenVectors};
 pub use textcnn::{TextCnn, TextCnnConfig};
 

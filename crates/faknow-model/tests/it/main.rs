@@ -23,6 +23,7 @@ mod golden_trustrd;
 mod multimodal;
 mod multimodal_losses;
 mod pickles;
+mod posts;
 mod pytorch;
 #[path = "../../../skip.rs"]
 mod skip;

@@ -9,11 +9,9 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use crate::golden::assert_close;
-use crate::multimodal::{
-    SOURCE, Settings, build, cafe, double, eann, for_model, image_encoder, logits, posts, safe,
+use crate::posts::{
+    ALL, SOURCE, Settings, build, cafe, double, eann, for_model, image_encoder, logits, posts, safe,
 };
-
-const ALL: [usize; 6] = [0, 1, 2, 3, 4, 5];
 
 fn part(loss: &Loss, name: &str) -> f64 {
     loss.parts.iter().find(|(part, _)| *part == name).unwrap().1.double_value(&[])
