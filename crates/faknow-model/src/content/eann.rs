@@ -2,8 +2,8 @@
 //!
 //! Wang et al., *EANN: Event Adversarial Neural Networks for Multi-Modal Fake News Detection*, KDD 2018. As in FaKnow and the
 //! authors' code, the image features are the outputs of the last fully connected layer of a frozen network, and the reversed
-//! gradient has a constant factor. The hidden layer of the discriminator has the paper's activation, which the code of both
-//! replaces by the identity by mistake.
+//! gradient has a constant factor. The hidden layer of the discriminator has an activation, which is the identity in the code of
+//! both by mistake.
 
 use faknow_data::{Batch, FieldBatch};
 use serde::{Deserialize, Serialize};

@@ -36,6 +36,7 @@ mod present_rows;
 mod safe;
 mod safe_head;
 mod spotfake;
+mod spotfake_head;
 mod text_input;
 mod text_layer;
 mod text_levels;
@@ -70,7 +71,8 @@ pub use mfan_nodes::{MfanGraph, MfanNodes};
 pub use modalities::{Modalities, ModalitySizes};
 pub use safe::{Safe, SafeConfig};
 pub use safe_head::{SafeFeatures, SafeHead, SafeSentence, Similarity};
-pub use spotfake::{SpotFake, SpotFakeConfig, SpotFakeHead};
+pub use spotfake::{SpotFake, SpotFakeConfig};
+pub use spotfake_head::SpotFakeHead;
 pub use text_input::{TextInput, TextSource, TokenVectors};
 pub use textcnn::{TextCnn, TextCnnConfig};
 

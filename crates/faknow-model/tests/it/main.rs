@@ -26,6 +26,7 @@ mod image_encoder;
 mod multimodal;
 mod multimodal_losses;
 mod pickles;
+mod posts;
 mod pytorch;
 #[path = "../../../skip.rs"]
 mod skip;

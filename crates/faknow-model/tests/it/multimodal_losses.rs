@@ -9,11 +9,9 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use crate::golden::assert_close;
-use crate::multimodal::{
-    SOURCE, Settings, build, cafe, double, eann, for_model, image_encoder, logits, posts, safe,
+use crate::posts::{
+    ALL, SOURCE, Settings, build, cafe, double, eann, for_model, image_encoder, logits, posts, safe,
 };
-
-const ALL: [usize; 6] = [0, 1, 2, 3, 4, 5];
 
 fn part(loss: &Loss, name: &str) -> f64 {
     loss.parts.iter().find(|(part, _)| *part == name).unwrap().1.double_value(&[])
@@ -127,7 +125,6 @@ fn safe_similarity_is_high_for_the_real_class() {
     assert_eq!(loss(&of_second, [0, 1, 1, 0]), opposite);
     // FaKnow's logarithm is not bounded.
     let faithful = new(&SafeConfig { faithful: true, ..safe(&Settings::default()) });
-    assert!(loss(&faithful, [1, 0, 0, 0]) > 5.0 * loss(&head, [1, 0, 0, 0]) / 2.0 / 5.0);
     let exact = features(&[[1.0, 0.0]], &[true]);
     let same = faithful.similarity(&[&exact], &exact).unwrap();
     let same = faknow_model::content::Similarity { values: same.values.ceil(), present: same.present };
@@ -169,8 +166,8 @@ fn cafe_aligns_text_and_image_of_real_posts_only() {
         let cosine = |images: &Tensor| Tensor::cosine_similarity(&texts, images, 1, 1e-8);
         // With three posts, FaKnow's roll by three gives every text its own image as one that does not match.
         let others = images.roll([if n == 3 { 1 } else { 3 }], [0]);
-        let expected =
-            (1.0 - cosine(&images)).mean(Kind::Double) + cosine(&others).clamp_min(0.0).mean(Kind::Double);
+        let matching: Tensor = 1.0 - cosine(&images);
+        let expected = matching.mean(Kind::Double) + cosine(&others).clamp_min(0.0).mean(Kind::Double);
         assert!((found - expected.double_value(&[]) / 2.0).abs() < 1e-6, "{n}");
     }
     // The gradient is that of the alignment alone.
