@@ -47,9 +47,19 @@ impl Adversarial {
     /// # Errors
     /// A setting of the attack is outside its range; its pattern matches no trainable variable.
     pub fn new(attack: Attack, vars: &VarStore) -> Result<Self> {
+        let step = Self::if_trainable(attack)?;
+        check_pattern("adversarial.pattern", &step.pattern, vars)?;
+        Ok(step)
+    }
+
+    /// Creates the step for a model that may lack the attacked parameters, such as word vectors if there is an encoder. Without
+    /// any that is trained, batches are not attacked, and the step is the supervised one.
+    ///
+    /// # Errors
+    /// A setting of the attack is outside its range.
+    pub fn if_trainable(attack: Attack) -> Result<Self> {
         attack.validate()?;
         let pattern = NamePattern::new(attack.pattern());
-        check_pattern("adversarial.pattern", &pattern, vars)?;
         Ok(Self { attack, pattern, supervised: Supervised::default() })
     }
 
@@ -87,7 +97,8 @@ impl<M: Model> TrainStep<M> for Adversarial {
         let mut perturbed = Perturbed::new(optimizer, &self.pattern)?;
         let mut clean_gradients = None;
         let mut adversarial = None;
-        for _ in 0..self.attack.steps() {
+        let n_attacks = if perturbed.targets.is_empty() { 0 } else { self.attack.steps() };
+        for _ in 0..n_attacks {
             perturbed.attack(&self.attack, optimizer, context)?;
             let gradients = optimizer.take_gradients()?;
             clean_gradients.get_or_insert(gradients);
