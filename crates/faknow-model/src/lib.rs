@@ -14,9 +14,10 @@ pub mod social;
 pub mod weights;
 
 pub use content::{
-    Dudef, DudefConfig, Eddfn, EddfnConfig, EddfnInput, EddfnOutput, Endef, EntityConfig, Hmcan, HmcanConfig,
-    LinearClassifier, LinearConfig, LinearLoss, M3fend, M3fendConfig, Mcan, McanConfig, Mdfend, MdfendConfig,
-    Mfan, MfanConfig, Modalities, TextCnn, TextCnnConfig,
+    Cafe, CafeConfig, Dudef, DudefConfig, Eann, EannConfig, Eddfn, EddfnConfig, EddfnInput, EddfnOutput,
+    Endef, EntityConfig, Hmcan, HmcanConfig, LinearClassifier, LinearConfig, LinearLoss, M3fend, M3fendConfig,
+    Mcan, McanConfig, Mdfend, MdfendConfig, Mfan, MfanConfig, Modalities, Safe, SafeConfig, SpotFake,
+    SpotFakeConfig, TextCnn, TextCnnConfig,
 };
 pub use error::{Error, Result};
 pub use explain::{

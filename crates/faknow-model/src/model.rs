@@ -62,6 +62,17 @@ pub trait Model: Send {
         self.as_embedding_model().map(|model| Box::new(model) as Box<dyn EmbeddingModel + 'a>)
     }
 
+    /// Returns the loss of a part of the model that is trained with an optimizer of its own, on each batch before the rest: a scalar,
+    /// the mean over the samples of the batch that it applies to, in [`Mode::Train`]. Default: `None`, also for a batch without such
+    /// samples.
+    ///
+    /// # Errors
+    /// The batch does not fit the model, or libtorch rejects an operation.
+    fn auxiliary_loss(&self, batch: &Self::Batch) -> Result<Option<Tensor>> {
+        let _ = batch;
+        Ok(None)
+    }
+
     /// Returns the node features of `batch`, which explanations of trees need. Default: `None`, for models that do not read
     /// trees.
     fn node_features<'a>(&self, batch: &'a Self::Batch) -> Option<&'a NodeFeatures> {
@@ -180,6 +191,10 @@ impl<M: Model + ?Sized> Model for Box<M> {
 
     fn embedding_model_of<'a>(&'a self, batch: &'a Self::Batch) -> Option<Box<dyn EmbeddingModel + 'a>> {
         (**self).embedding_model_of(batch)
+    }
+
+    fn auxiliary_loss(&self, batch: &Self::Batch) -> Result<Option<Tensor>> {
+        (**self).auxiliary_loss(batch)
     }
 
     fn node_features<'a>(&self, batch: &'a Self::Batch) -> Option<&'a NodeFeatures> {

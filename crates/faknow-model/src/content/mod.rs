@@ -1,8 +1,15 @@
 //! Models of the content of posts.
 
+mod cafe;
+mod cafe_ambiguity;
+mod cafe_encoding;
+mod cafe_head;
+mod cafe_layers;
 mod contextual_transformer;
 mod domain_memory;
 mod dudef;
+mod eann;
+mod eann_head;
 mod eddfn;
 mod encoder_classifier;
 mod endef;
@@ -26,14 +33,21 @@ mod modalities;
 mod one_text;
 mod pooled_text;
 mod present_rows;
+mod safe;
+mod safe_head;
+mod spotfake;
 mod text_input;
 mod text_layer;
 mod text_levels;
 mod textcnn;
 
+pub use cafe::{Cafe, CafeConfig};
+pub use cafe_head::{CafeHead, CafeInput, CafeOutput};
 pub use contextual_transformer::{ContextualSizes, ContextualTransformer, ModalityTokens};
 pub use domain_memory::DomainMemory;
 pub use dudef::{Dudef, DudefConfig};
+pub use eann::{Eann, EannConfig};
+pub use eann_head::{EannHead, EannOutput};
 pub use eddfn::{Eddfn, EddfnConfig, EddfnInput, EddfnOutput};
 pub use encoder_classifier::{
     ClassifierHead, EncoderClassifier, EncoderClassifierConfig, EncoderLayer, Tuning,
@@ -54,6 +68,9 @@ pub use mfan::{Mfan, MfanConfig};
 pub use mfan_head::{MfanFeatures, MfanHead, MfanOutput};
 pub use mfan_nodes::{MfanGraph, MfanNodes};
 pub use modalities::{Modalities, ModalitySizes};
+pub use safe::{Safe, SafeConfig};
+pub use safe_head::{SafeFeatures, SafeHead, SafeSentence, Similarity};
+pub use spotfake::{SpotFake, SpotFakeConfig, SpotFakeHead};
 pub use text_input::{TextInput, TextSource, TokenVectors};
 pub use textcnn::{TextCnn, TextCnnConfig};
 

@@ -40,6 +40,17 @@ impl Linear {
         Self { weight, bias }
     }
 
+    /// Creates a layer with normal weights of mean 0 and standard deviation `std`, and biases `bias`.
+    ///
+    /// # Errors
+    /// libtorch rejects the sizes.
+    pub fn normal(path: &Path<'_>, n_in: i64, n_out: i64, std: f64, bias: f64) -> Result<Self> {
+        Ok(Self {
+            weight: path.f_var("weight", &[n_out, n_in], Init::Randn { mean: 0.0, stdev: std })?,
+            bias: path.f_var("bias", &[n_out], Init::Const(bias))?,
+        })
+    }
+
     /// Excludes the layer from training.
     #[must_use]
     pub fn freeze(self) -> Self {

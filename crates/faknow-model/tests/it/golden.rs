@@ -12,8 +12,10 @@ use serde_json::Value;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use crate::golden_attention;
-use crate::{golden_domains, golden_emotion, golden_fang, golden_gnncl, golden_trustrd, social};
+use crate::{
+    golden_attention, golden_domains, golden_emotion, golden_fang, golden_gnncl, golden_multimodal,
+    golden_trustrd, social,
+};
 
 pub(crate) type Tensors = BTreeMap<String, Tensor>;
 
@@ -70,6 +72,10 @@ fn runner(case: &Value) -> Option<Runner> {
         ("model", "MDFEND") => Some(golden_domains::mdfend),
         ("model", "ENDEF") => Some(golden_domains::endef),
         ("model", "M3FEND") => Some(golden_domains::m3fend),
+        ("model", "EANN") => Some(golden_multimodal::eann),
+        ("model", "SpotFake") => Some(golden_multimodal::spotfake),
+        ("model", "SAFE") => Some(golden_multimodal::safe),
+        ("model", "CAFE") => Some(golden_multimodal::cafe),
         ("model", "GNNCL") => Some(golden_gnncl::run),
         ("model", "TrustRD") => Some(golden_trustrd::run_head),
         ("layer", "TrustRdEncoder") => Some(golden_trustrd::run_encoder),
@@ -187,8 +193,10 @@ fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind, run: Runner) {
         assert_close(&format!("{name} grad.{parameter}"), &ours, theirs, bound, floor);
     }
     for parameter in case["no_grad"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        // A frozen BERT is not part of the model.
-        if golden_domains::is_frozen_bert(parameter) && !variables.contains_key(parameter) {
+        // A frozen BERT is not part of the model, nor are layers that nothing reads.
+        let is_outside =
+            golden_domains::is_frozen_bert(parameter) || golden_multimodal::is_left_out(parameter);
+        if is_outside && !variables.contains_key(parameter) {
             continue;
         }
         let ours = variables[parameter].grad();

@@ -13,11 +13,11 @@ use crate::golden::{Tensors, assert_close, load_parameters, mode};
 use crate::golden_bert::last_hidden_state;
 
 /// Returns a positive integer of a config.
-fn int(config: &Value, name: &str) -> i64 {
+pub(crate) fn int(config: &Value, name: &str) -> i64 {
     config[name].as_i64().unwrap_or_else(|| panic!("config `{name}`"))
 }
 
-fn ints(config: &Value, name: &str) -> Vec<i64> {
+pub(crate) fn ints(config: &Value, name: &str) -> Vec<i64> {
     serde_json::from_value(config[name].clone()).unwrap_or_else(|e| panic!("config `{name}`: {e}"))
 }
 
@@ -34,18 +34,18 @@ fn encode(case: &Value, inputs: &Tensors, prefix: &str, text: [&str; 2], kind: K
 
 /// Returns whether a parameter belongs to a frozen BERT.
 pub(crate) fn is_frozen_bert(parameter: &str) -> bool {
-    parameter.starts_with("bert.") || parameter.starts_with("base_model.bert.")
+    ["bert.", "base_model.bert.", "model.text_encoder.bert."].iter().any(|bert| parameter.starts_with(bert))
 }
 
 /// Loads the parameters except those of the frozen BERTs.
-fn load_without_bert(vars: &VarStore, inputs: &Tensors) {
+pub(crate) fn load_without_bert(vars: &VarStore, inputs: &Tensors) {
     let is_bert = |name: &str| name.strip_prefix("param.").is_some_and(is_frozen_bert);
     let rest = inputs.iter().filter(|(name, _)| !is_bert(name));
     load_parameters(vars, &rest.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect());
 }
 
 /// Returns the output of a case: the probability of the second class, and the total loss.
-fn probability(logits: &Tensor, total: Tensor) -> Output {
+pub(crate) fn probability(logits: &Tensor, total: Tensor) -> Output {
     let probability = logits.softmax(1, None::<Kind>).select(1, 1);
     Output { logits: probability, loss: Some(Loss::single(total)) }
 }

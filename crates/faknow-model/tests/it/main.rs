@@ -20,7 +20,10 @@ mod golden_domains;
 mod golden_emotion;
 mod golden_fang;
 mod golden_gnncl;
+mod golden_multimodal;
 mod golden_trustrd;
+mod multimodal;
+mod multimodal_losses;
 mod pickles;
 mod pytorch;
 #[path = "../../../skip.rs"]
