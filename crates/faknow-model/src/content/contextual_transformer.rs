@@ -58,7 +58,9 @@ impl ContextualTransformer {
     pub fn new(path: &Path<'_>, sizes: ContextualSizes) -> Result<Self> {
         let encoder = |i: usize| -> Result<Vec<Layer>> {
             let path = path / format!("transformer{}", i + 1) / "encoder_layers";
-            (0..sizes.n_layers[i]).map(|layer| Layer::new(&(&path / layer), sizes, sizes.n_heads[i])).collect()
+            (0..sizes.n_layers[i])
+                .map(|layer| Layer::new(&(&path / layer), sizes, sizes.n_heads[i]))
+                .collect()
         };
         let norm = LayerNorm::new(&(path / "input_norm"), sizes.size)?;
         Ok(Self { norm, encoders: [encoder(0)?, encoder(1)?], sizes })

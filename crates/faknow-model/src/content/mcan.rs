@@ -211,9 +211,8 @@ impl Mcan {
     ) -> Result<Self> {
         config.validate(n_classes)?;
         let text = config.modalities.text(source);
-        let text = text.map(|source| {
-            TextLayer::new(path, ["word_embedding", "bert"], source, config.text_settings())
-        });
+        let text = text
+            .map(|source| TextLayer::new(path, ["word_embedding", "bert"], source, config.text_settings()));
         let text = text.transpose()?;
         let image = config.modalities.image_input(
             NAME,

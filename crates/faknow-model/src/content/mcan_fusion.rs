@@ -108,7 +108,8 @@ impl ScalarAttention {
 
     /// Returns the normalized sum of `x` `[n, size]` and what its values read of the values of `y` `[n, size]`.
     fn forward(&self, x: &Tensor, y: &Tensor, mode: Mode) -> Result<Tensor> {
-        let attended = if self.sizes.faithful { self.faithful(x, y, mode)? } else { self.attend(x, y, mode)? };
+        let attended =
+            if self.sizes.faithful { self.faithful(x, y, mode)? } else { self.attend(x, y, mode)? };
         self.norm.forward(&x.f_add(&dropout(&attended, self.sizes.dropout, mode)?)?)
     }
 
@@ -163,7 +164,8 @@ mod tests {
         vars.set_kind(Kind::Double);
         let sizes = CoAttentionSizes { size: 6, n_heads: 3, ffn_size: 4, dropout: 0.0, faithful: false };
         let layer = ScalarAttention::new(&vars.root(), sizes).unwrap();
-        let (x, y) = (Tensor::randn([4, 6], tch::kind::DOUBLE_CPU), Tensor::randn([4, 6], tch::kind::DOUBLE_CPU));
+        let (x, y) =
+            (Tensor::randn([4, 6], tch::kind::DOUBLE_CPU), Tensor::randn([4, 6], tch::kind::DOUBLE_CPU));
         let [query, key, value] = layer.projections.each_ref().map(Tensor::tr);
         let token = |x: &Tensor, weight: &Tensor| x.unsqueeze(2).matmul(weight);
         let attention = DotAttention { n_heads: 3, scale: 0.5f64.sqrt(), dropout: 0.0 };

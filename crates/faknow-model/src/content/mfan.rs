@@ -146,10 +146,8 @@ impl MfanConfig {
         ];
         check(NAME, &sizes, &[("kernel_sizes", &self.kernel_sizes)], self.dropout, n_classes)?;
         let probability = |value: f64| (0.0..1.0).contains(&value);
-        let (positive, nonnegative) = (
-            |value: f64| value > 0.0 && value.is_finite(),
-            |value: f64| value >= 0.0 && value.is_finite(),
-        );
+        let (positive, nonnegative) =
+            (|value: f64| value > 0.0 && value.is_finite(), |value: f64| value >= 0.0 && value.is_finite());
         let (below_1, above_0, from_0) = ("from 0 to below 1", "a number above 0", "a number of at least 0");
         let checks = [
             ("attention_dropout", below_1, self.attention_dropout, probability(self.attention_dropout)),

@@ -86,8 +86,14 @@ impl MfanHead {
         let (text, image, node) = (attend(text, text)?, attend(image, image)?, attend(node, node)?);
         let text = attend(&image, &text)?;
         let aligned = [self.alignment[0].forward(&text)?, self.alignment[1].forward(&node)?];
-        let pairs =
-            [(&text, &node), (&node, &text), (&text, &image), (&image, &text), (&node, &image), (&image, &node)];
+        let pairs = [
+            (&text, &node),
+            (&node, &text),
+            (&text, &image),
+            (&image, &text),
+            (&node, &image),
+            (&image, &node),
+        ];
         let fused: Vec<Tensor> = pairs.iter().map(|(x, y)| attend(x, y)).collect::<Result<_>>()?;
         let [first, second, third, last] = &self.classifier;
         let hidden = dropout(&first.forward(&Tensor::f_cat(&fused, 1)?)?, self.dropout, mode)?.f_relu()?;

@@ -15,8 +15,7 @@ use super::one_text::OneText;
 use super::pooled_text::pooled;
 use super::text_layer::{TextLayer, TextSettings};
 use super::{
-    ImageInput, Modalities, ModalitySizes, TextSource, TokenVectors, check, class_logits,
-    n_outputs,
+    ImageInput, Modalities, ModalitySizes, TextSource, TokenVectors, check, class_logits, n_outputs,
 };
 use crate::encoder::Pooling;
 use crate::image::{ImageOutput, PretrainedImageEncoder};

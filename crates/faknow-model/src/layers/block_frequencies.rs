@@ -96,7 +96,8 @@ mod tests {
     fn gray_values_are_doubled_and_skipped_evenly() {
         // Each block of 28 x 28 pixels has one gray value.
         let block = Tensor::arange(64, (Kind::Int64, Device::Cpu)).view([8, 1, 8, 1]);
-        let image = block.expand([8, 28, 8, 28], false).reshape([1, 1, 224, 224]).expand([1, 3, -1, -1], false);
+        let image =
+            block.expand([8, 28, 8, 28], false).reshape([1, 1, 224, 224]).expand([1, 3, -1, -1], false);
         let image = image.to_kind(Kind::Uint8);
         let frequencies = BlockFrequencies::Gray.of_pixels(&image, Kind::Double).unwrap();
         assert_eq!(frequencies.size(), [1, 64, 250]);
@@ -104,7 +105,8 @@ mod tests {
         assert_eq!(means, (0..64).map(|block| f64::from(2 * block)).collect::<Vec<_>>());
         // In a gradient along the rows, the value at position p is p % 28.
         let columns = Tensor::arange(224, (Kind::Uint8, Device::Cpu)).expand([1, 3, 224, 224], false);
-        let gradient = values(BlockFrequencies::Gray.of_pixels(&columns, Kind::Double).unwrap().get(0).get(0));
+        let gradient =
+            values(BlockFrequencies::Gray.of_pixels(&columns, Kind::Double).unwrap().get(0).get(0));
         let expected: Vec<f64> = (0..250).map(|i| ((i * 784 / 250) % 28 * 2) as f64).collect();
         assert_eq!(gradient, expected);
     }

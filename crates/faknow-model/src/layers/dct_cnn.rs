@@ -49,7 +49,8 @@ impl DctCnn {
             let expected = format!("as many kernel sizes as channels, {}, at least 1", channels.len());
             return invalid("dct_kernel_sizes", expected, kernel_sizes.len());
         }
-        let names = ["dct_branch1_channels", "dct_branch2_channels", "dct_branch3_channels", "dct_branch4_channels"];
+        let names =
+            ["dct_branch1_channels", "dct_branch2_channels", "dct_branch3_channels", "dct_branch4_channels"];
         for ((name, kernels), channels) in names.into_iter().zip(BRANCH_KERNELS).zip(branches) {
             if channels.len() != kernels.len() {
                 return invalid(name, format!("{} channels", kernels.len()), channels.len());

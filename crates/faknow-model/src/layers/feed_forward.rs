@@ -24,10 +24,8 @@ impl FeedForward {
     /// libtorch rejects the sizes.
     pub fn new(path: &Path<'_>, sizes: [i64; 3], dropout: f64) -> Result<Self> {
         let [n_in, hidden, n_out] = sizes;
-        let dense = [
-            Linear::new(&(path / "dense1"), n_in, hidden)?,
-            Linear::new(&(path / "dense2"), hidden, n_out)?,
-        ];
+        let dense =
+            [Linear::new(&(path / "dense1"), n_in, hidden)?, Linear::new(&(path / "dense2"), hidden, n_out)?];
         Ok(Self { dense, has_gelu: false, dropout })
     }
 

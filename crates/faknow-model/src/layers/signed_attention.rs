@@ -48,11 +48,7 @@ impl SignedAttention {
     ///
     /// # Errors
     /// libtorch rejects the sizes.
-    pub fn new(
-        path: &Path<'_>,
-        [n_in, n_out]: [i64; 2],
-        settings: SignedAttentionSettings,
-    ) -> Result<Self> {
+    pub fn new(path: &Path<'_>, [n_in, n_out]: [i64; 2], settings: SignedAttentionSettings) -> Result<Self> {
         let xavier = |name: &str, dims: [i64; 2]| {
             let bound = GAIN * glorot_bound(&dims);
             path.f_var(name, &dims, Init::Uniform { lo: -bound, up: bound })

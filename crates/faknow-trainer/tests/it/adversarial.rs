@@ -210,3 +210,18 @@ fn rejects_patterns_without_trainable_parameters() {
     let known = "expected a pattern that matches a trainable parameter (bias)";
     assert_eq!(error("weight"), format!("adversarial.pattern: {known}, got `weight`"));
 }
+
+#[test]
+fn without_the_attacked_parameters_the_step_is_supervised() {
+    let report = |step: Option<Adversarial>| {
+        let builder = toy::trainer_for(Toy::new());
+        let builder = match step {
+            Some(step) => builder.step(step),
+            None => builder,
+        };
+        let mut trainer = builder.max_epochs(2).build().unwrap();
+        trainer.fit(&train_data(), None).unwrap().history.last().unwrap().train.value("loss").unwrap()
+    };
+    let attack = Attack::Pgd(Pgd { pattern: "word_embedding.*".into(), ..Pgd::default() });
+    assert_eq!(report(Some(Adversarial::if_trainable(attack).unwrap())), report(None));
+}

@@ -5,6 +5,7 @@ use faknow_model::{Hmcan, HmcanConfig, Result};
 use faknow_trainer::OptimizerConfig;
 use tch::nn::Path;
 
+use super::multimodal::embedding_size;
 use super::{
     BoxedModel, EncoderUse, Fields, Hyperparameter, ImageField, ModelSpec, Shape, TrainingDefaults, WordField,
 };
@@ -14,9 +15,9 @@ pub(super) struct HmcanSpec;
 
 impl ModelSpec for HmcanSpec {
     const NAME: &'static str = "hmcan";
-    const TITLE: &'static str = "a text at several levels and the regions of an image, each in the context of the other";
-    const PAPER: &'static str =
-        "Qian et al., Hierarchical Multi-modal Contextual Attention Network for Fake News Detection, SIGIR 2021";
+    const TITLE: &'static str =
+        "a text at several levels and the regions of an image, each in the context of the other";
+    const PAPER: &'static str = "Qian et al., Hierarchical Multi-modal Contextual Attention Network for Fake News Detection, SIGIR 2021";
     const HYPERPARAMETERS: &'static [Hyperparameter] = &[
         Hyperparameter::new(
             "embedding_size",
@@ -29,9 +30,9 @@ impl ModelSpec for HmcanSpec {
             "share of the words without their vectors in a training step",
         ),
         Hyperparameter::new("freeze_embedding", "boolean", "do not train the word vectors"),
-        Hyperparameter::new("train_encoder", "boolean", "train the encoder, too"),
+        Hyperparameter::new("train_encoder", "boolean", "train the encoder of texts, too"),
         Hyperparameter::new("train_image_encoder", "boolean", "train the image encoder, too"),
-        Hyperparameter::new("modalities", "both, text, image", "what is read of a post"),
+        Hyperparameter::new("modalities", "`both`, `text`, `image`", "what is read of a post"),
         Hyperparameter::new(
             "n_levels",
             "at least 1",
@@ -65,10 +66,13 @@ impl ModelSpec for HmcanSpec {
             (false, 1) => EncoderUse::Frozen,
             (false, _) => EncoderUse::Adapted,
         };
+        let words = WordField::default().or_encoder_that_is(encoder_use);
         let images = ImageField::of(ImageOutput::Regions, !config.train_image_encoder);
-        Fields::default()
-            .with_words(WordField::default().or_encoder_that_is(encoder_use))
-            .with_images(images)
+        Fields {
+            words: config.modalities.has_text().then_some(words),
+            images: config.modalities.has_image().then_some(images),
+            ..Fields::default()
+        }
     }
 
     fn build(path: &Path<'_>, config: &HmcanConfig, shape: &Shape<'_>) -> Result<BoxedModel> {
@@ -86,7 +90,6 @@ impl ModelSpec for HmcanSpec {
     }
 
     fn use_word_vectors(config: &mut HmcanConfig, size: i64) -> bool {
-        config.embedding_size = size;
-        true
+        embedding_size(&mut config.embedding_size, size)
     }
 }

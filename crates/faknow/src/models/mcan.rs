@@ -1,15 +1,14 @@
 //! The specification of MCAN.
 
-use faknow_model::content::Modalities;
 use faknow_model::image::ImageOutput;
 use faknow_model::{Mcan, McanConfig, Result};
 use faknow_trainer::OptimizerConfig;
 use faknow_trainer::schedule::{ScheduleConfig, WarmupLinear};
 use tch::nn::Path;
 
+use super::multimodal::{embedding_size, words};
 use super::{
-    BoxedModel, EncoderUse, Fields, Hyperparameter, ImageField, LayerTraining, ModelSpec, Shape,
-    TrainingDefaults, WordField,
+    BoxedModel, Fields, Hyperparameter, ImageField, LayerTraining, ModelSpec, Shape, TrainingDefaults,
 };
 use crate::config::{LoaderConfig, TrainerConfig};
 
@@ -18,8 +17,7 @@ pub(super) struct McanSpec;
 impl ModelSpec for McanSpec {
     const NAME: &'static str = "mcan";
     const TITLE: &'static str = "co-attention of a text, an image and the frequencies of the image";
-    const PAPER: &'static str =
-        "Wu et al., Multimodal Fusion with Co-Attention Networks for Fake News Detection, Findings of ACL 2021";
+    const PAPER: &'static str = "Wu et al., Multimodal Fusion with Co-Attention Networks for Fake News Detection, Findings of ACL 2021";
     const HYPERPARAMETERS: &'static [Hyperparameter] = &[
         Hyperparameter::new(
             "embedding_size",
@@ -32,10 +30,10 @@ impl ModelSpec for McanSpec {
             "share of the words without their vectors in a training step",
         ),
         Hyperparameter::new("freeze_embedding", "boolean", "do not train the word vectors"),
-        Hyperparameter::new("train_encoder", "boolean", "train the encoder, too"),
+        Hyperparameter::new("train_encoder", "boolean", "train the encoder of texts, too"),
         Hyperparameter::new("train_image_encoder", "boolean", "train the image encoder, too"),
-        Hyperparameter::new("modalities", "both, text, image", "what is read of a post"),
-        Hyperparameter::new("pooling", "cls, mean, max", "vector of a text from those of its tokens"),
+        Hyperparameter::new("modalities", "`both`, `text`, `image`", "what is read of a post"),
+        Hyperparameter::new("pooling", "`cls`, `mean`, `max`", "vector of a text from those of its tokens"),
         Hyperparameter::new(
             "encoder_lr_factor",
             "above 0",
@@ -55,7 +53,7 @@ impl ModelSpec for McanSpec {
         Hyperparameter::new("batch_norm", "boolean", "batch normalization of these features"),
         Hyperparameter::new(
             "frequencies",
-            "dct, gray",
+            "`dct`, `gray`",
             "cosine transform of the blocks of an image, or the gray values that FaKnow takes for it",
         ),
         Hyperparameter::new(
@@ -75,10 +73,11 @@ impl ModelSpec for McanSpec {
     type Config = McanConfig;
 
     fn fields(config: &McanConfig) -> Fields {
-        let words = WordField::default().or_encoder_that_is(EncoderUse::of(!config.train_encoder));
+        let fields =
+            Fields { words: words(config.modalities, config.train_encoder, &[], false), ..Fields::default() };
         // The frequencies are those of the pixels.
         let images = ImageField::of(ImageOutput::SecondHidden, !config.train_image_encoder).with_pixels();
-        Fields::default().with_words(words).with_images(images)
+        if config.modalities.has_image() { fields.with_images(images) } else { fields }
     }
 
     fn build(path: &Path<'_>, config: &McanConfig, shape: &Shape<'_>) -> Result<BoxedModel> {
@@ -108,8 +107,8 @@ impl ModelSpec for McanSpec {
     }
 
     fn layers(config: &McanConfig, shape: &Shape<'_>) -> Vec<LayerTraining> {
-        let has_text = config.modalities != Modalities::Image;
-        let has_image = config.modalities != Modalities::Text && shape.image_encoder.is_some();
+        let has_text = config.modalities.has_text();
+        let has_image = config.modalities.has_image() && shape.image_encoder.is_some();
         let slow = [
             ("bert.*", has_text && shape.encoder.is_some() && config.train_encoder),
             ("image_encoder.*", has_image && config.train_image_encoder),
@@ -124,7 +123,6 @@ impl ModelSpec for McanSpec {
     }
 
     fn use_word_vectors(config: &mut McanConfig, size: i64) -> bool {
-        config.embedding_size = size;
-        true
+        embedding_size(&mut config.embedding_size, size)
     }
 }

@@ -6,9 +6,10 @@ use faknow_model::{Mfan, MfanConfig, Result};
 use faknow_trainer::{Adversarial, Attack, OptimizerConfig, Pgd};
 use tch::nn::Path;
 
+use super::multimodal::{embedding_size, words};
 use super::{
-    BoxedModel, BoxedStep, DomainField, EncoderUse, Fields, Hyperparameter, ImageField, ModelSpec, Shape,
-    TrainingDefaults, WordField,
+    BoxedModel, BoxedStep, DomainField, Fields, Hyperparameter, ImageField, ModelSpec, Shape,
+    TrainingDefaults,
 };
 use crate::config::{LoaderConfig, TrainerConfig};
 
@@ -31,9 +32,9 @@ impl ModelSpec for MfanSpec {
             "share of the words without their vectors in a training step",
         ),
         Hyperparameter::new("freeze_embedding", "boolean", "do not train the word vectors"),
-        Hyperparameter::new("train_encoder", "boolean", "train the encoder, too"),
+        Hyperparameter::new("train_encoder", "boolean", "train the encoder of texts, too"),
         Hyperparameter::new("train_image_encoder", "boolean", "train the image encoder, too"),
-        Hyperparameter::new("modalities", "both, text, image", "what is read of a post"),
+        Hyperparameter::new("modalities", "`both`, `text`, `image`", "what is read of a post"),
         Hyperparameter::new("n_filters", "at least 1", "filters of the text convolutions per kernel size"),
         Hyperparameter::new("kernel_sizes", "tokens, each at least 1", "kernel sizes of the convolutions"),
         Hyperparameter::new("n_heads", "at least 1", "attention heads"),
@@ -64,16 +65,10 @@ impl ModelSpec for MfanSpec {
     type Config = MfanConfig;
 
     fn fields(config: &MfanConfig) -> Fields {
-        // Padding is read as tokens in the faithful mode only, which needs a text as long as the widest kernel.
-        let widest = config.kernel_sizes.iter().copied().max().and_then(|kernel| usize::try_from(kernel).ok());
-        let padding = if config.faithful { widest.unwrap_or(0) } else { 0 };
-        let words = WordField::default()
-            .or_encoder_that_is(EncoderUse::of(!config.train_encoder))
-            .extra_padding(padding);
-        Fields::default()
-            .with_words(words)
-            .with_images(ImageField::of(ImageOutput::Pooled, !config.train_image_encoder))
-            .with_domains(DomainField::default())
+        let words = words(config.modalities, config.train_encoder, &config.kernel_sizes, config.faithful);
+        let fields = Fields { words, ..Fields::default() }.with_domains(DomainField::default());
+        let images = ImageField::of(ImageOutput::Pooled, !config.train_image_encoder);
+        if config.modalities.has_image() { fields.with_images(images) } else { fields }
     }
 
     fn build(path: &Path<'_>, config: &MfanConfig, shape: &Shape<'_>) -> Result<BoxedModel> {
@@ -110,7 +105,6 @@ impl ModelSpec for MfanSpec {
     }
 
     fn use_word_vectors(config: &mut MfanConfig, size: i64) -> bool {
-        config.embedding_size = size;
-        true
+        embedding_size(&mut config.embedding_size, size)
     }
 }
