@@ -68,11 +68,9 @@ impl ModelSpec for HmcanSpec {
         };
         let words = WordField::default().or_encoder_that_is(encoder_use);
         let images = ImageField::of(ImageOutput::Regions, !config.train_image_encoder);
-        Fields {
-            words: config.modalities.has_text().then_some(words),
-            images: config.modalities.has_image().then_some(images),
-            ..Fields::default()
-        }
+        let words = config.modalities.has_text().then_some(words);
+        let fields = Fields { words, ..Fields::default() };
+        if config.modalities.has_image() { fields.with_images(images) } else { fields }
     }
 
     fn build(path: &Path<'_>, config: &HmcanConfig, shape: &Shape<'_>) -> Result<BoxedModel> {
