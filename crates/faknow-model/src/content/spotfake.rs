@@ -12,9 +12,10 @@ use tch::nn::Path;
 use super::fixed_features::FixedFeatures;
 use super::modalities::{or_missing, or_pooled, present_texts};
 use super::one_text::OneText;
+use super::pooled_text::pooled;
 use super::spotfake_head::SpotFakeHead;
 use super::text_layer::{TextLayer, TextSettings};
-use super::{ImageInput, Modalities, ModalitySizes, TextInput, TextSource, TokenVectors, check};
+use super::{ImageInput, Modalities, ModalitySizes, TextSource, TokenVectors, check};
 use crate::encoder::Pooling;
 use crate::image::{ImageOutput, PretrainedImageEncoder};
 use crate::layers::MissingEmbedding;
@@ -178,20 +179,6 @@ impl SpotFake {
         let images = image.forward(batch, mode)?;
         let features = self.head.image(&images.vector()?, mode)?;
         or_missing(&self.missing_image, Some((&features, &images.present)), n)
-    }
-}
-
-/// Returns the vectors of texts, `[n, size]`.
-fn pooled(input: &TextInput, tokens: &TokenVectors, pooling: Pooling) -> Result<Tensor> {
-    let TokenVectors { vectors, mask, .. } = tokens;
-    match input {
-        TextInput::Words(_) => Pooling::Mean.apply(vectors, Some(mask)),
-        TextInput::Frozen(encoder) | TextInput::Trained(encoder)
-            if pooling == Pooling::Cls && encoder.config().pooler =>
-        {
-            encoder.pool(&Pooling::Cls.apply(vectors, None)?)
-        }
-        TextInput::Frozen(_) | TextInput::Trained(_) => pooling.apply(vectors, Some(mask)),
     }
 }
 
