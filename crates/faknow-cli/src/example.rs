@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::Args;
 use faknow::Error;
 use faknow::data::synth::{
-    CascadeOptions, NewsGraphOptions, SynthOptions, write_csv, write_multimodal, write_news_graph, write_social,
-    write_td_rvnn, write_threads,
+    CascadeOptions, NewsGraphOptions, SynthOptions, write_csv, write_multimodal, write_news_graph,
+    write_social, write_td_rvnn, write_threads,
 };
 
 use crate::console::print;

@@ -264,18 +264,6 @@ impl FieldDataset {
         self.columns.trees.as_ref().map_or(0, |trees| trees.n_features())
     }
 
-    /// Returns the names of the domains in the order of their indices: integers by value, then other names alphabetically.
-    /// Empty if no sample has a domain.
-    pub fn domains(&self) -> &[String] {
-        self.columns.domains.as_ref().map_or(&[], |domains| &domains.names)
-    }
-
-    /// Returns the domain index of a sample; `None` if it has no domain, or one that does not occur in the training data.
-    pub fn domain(&self, index: usize) -> Option<usize> {
-        let domains = self.columns.domains.as_ref()?;
-        domains.numbers[self.row(index)?].map(|domain| domain as usize)
-    }
-
     /// Returns whether the samples are labeled (either all or none are).
     pub fn is_labeled(&self) -> bool {
         !self.columns.labels.is_empty()

@@ -4,7 +4,7 @@ use image::ImageFormat;
 
 use super::ImageProblem;
 use crate::common::printable;
-use crate::records::Content;
+use crate::input::Content;
 
 /// Number of bytes in which an element of an SVG image is searched.
 const N_START: usize = 4_096;
