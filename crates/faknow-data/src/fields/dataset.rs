@@ -57,8 +57,8 @@ pub(super) struct Columns {
     pub(super) encoded: Option<Arc<EncodedColumn>>,
     /// Weighted n-grams of the words, which batches have instead of them.
     pub(super) ngrams: Option<Arc<NGramColumn>>,
-    /// Images of the records that are not read yet.
-    pub(super) unread_images: Option<Arc<Vec<Option<RecordImage>>>>,
+    /// Where the images are, from which `images` are read.
+    pub(super) image_sources: Option<Arc<Vec<Option<RecordImage>>>>,
     pub(super) images: Option<Arc<ImageColumn>>,
     /// The output of an encoder for the distinct images, which batches have instead of them.
     pub(super) encoded_images: Option<Arc<EncodedColumn>>,

@@ -1,4 +1,4 @@
-//! Decoding of image files: equality with Pillow and torchvision, and damaged files.
+//! Decoding of image files: equality with Pillow and torchvision, and corrupted files.
 
 use std::fs;
 use std::path::PathBuf;
@@ -97,7 +97,7 @@ fn huge_images_are_refused_by_their_header() {
 }
 
 #[test]
-fn damaged_images_are_problems_or_images() {
+fn corrupted_images_are_problems_or_images() {
     let files = golden_files();
     let others: [&[u8]; 6] = [
         b"",
