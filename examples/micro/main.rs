@@ -4,6 +4,7 @@
 
 mod convolution;
 mod data;
+mod images;
 mod optimizer;
 
 fn main() {

@@ -29,7 +29,7 @@ pub use dataset::{Dataset, Subset, TensorDataset};
 pub use error::{Error, Result};
 pub use fields::{FieldBatch, FieldDataset, NodeFeatureKind, Standardization, TokenCounts, TokenKind};
 pub use fingerprint::Fingerprint;
-pub use input::{Input, is_stream};
+pub use input::{Content, Input, is_stream};
 pub use inspect::{
     DuplicatePair, FileOverlap, ImageCounts, Inspection, LengthStats, NEAR_DUPLICATE_THRESHOLD, Overlap,
     Problem, ProblemKind, Severity, ValueCount, inspect, overlap,
@@ -44,8 +44,8 @@ pub use recognize::{
     recognize, recognize_classes,
 };
 pub use records::{
-    Classes, ColumnMap, Content, Delimiter, Encoding, EncodingCandidate, Format, LeftOut, MISSING_VALUES,
-    RawLabel, ReadOptions, Record, RecordReader, SkipBroken, TEXT_SEPARATOR, TextColumns, UnknownLabel,
+    Classes, ColumnMap, Delimiter, Encoding, EncodingCandidate, Format, LeftOut, MISSING_VALUES, RawLabel,
+    ReadOptions, Record, RecordReader, SkipBroken, TEXT_SEPARATOR, TextColumns, UnknownLabel,
     encoding_candidates, is_missing, read_all, read_columns,
 };
 pub use rng::{Rng, WeightedIndex, derive_seed};

@@ -57,8 +57,8 @@ pub(super) struct Columns {
     pub(super) encoded: Option<Arc<EncodedColumn>>,
     /// Weighted n-grams of the words, which batches have instead of them.
     pub(super) ngrams: Option<Arc<NGramColumn>>,
-    /// Images of the records that are not read yet.
-    pub(super) unread_images: Option<Arc<Vec<Option<RecordImage>>>>,
+    /// Where the images are, from which `images` are read.
+    pub(super) image_sources: Option<Arc<Vec<Option<RecordImage>>>>,
     pub(super) images: Option<Arc<ImageColumn>>,
     /// The output of an encoder for the distinct images, which batches have instead of them.
     pub(super) encoded_images: Option<Arc<EncodedColumn>>,
@@ -264,18 +264,6 @@ impl FieldDataset {
     /// Returns the number of features per node.
     pub fn n_node_features(&self) -> usize {
         self.columns.trees.as_ref().map_or(0, |trees| trees.n_features())
-    }
-
-    /// Returns the names of the domains in the order of their indices: integers by value, then other names alphabetically.
-    /// Empty if no sample has a domain.
-    pub fn domains(&self) -> &[String] {
-        self.columns.domains.as_ref().map_or(&[], |domains| &domains.names)
-    }
-
-    /// Returns the domain index of a sample; `None` if it has no domain, or one that does not occur in the training data.
-    pub fn domain(&self, index: usize) -> Option<usize> {
-        let domains = self.columns.domains.as_ref()?;
-        domains.numbers[self.row(index)?].map(|domain| domain as usize)
     }
 
     /// Returns whether the samples are labeled (either all or none are).

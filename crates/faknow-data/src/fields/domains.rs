@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use super::FieldDataset;
 use crate::Result;
 use crate::column::Column;
 use crate::fingerprint::Fingerprint;
@@ -44,6 +45,20 @@ impl Column for DomainColumn {
     fn add_to(&self, fingerprint: &mut Fingerprint) {
         self.names.iter().for_each(|name| fingerprint.add_str(name));
         self.numbers.iter().for_each(|number| fingerprint.add(number.map_or(u64::MAX, u64::from)));
+    }
+}
+
+impl FieldDataset {
+    /// Returns the names of the domains in the order of their indices: integers by value, then other names alphabetically.
+    /// Empty if no sample has a domain.
+    pub fn domains(&self) -> &[String] {
+        self.columns.domains.as_ref().map_or(&[], |domains| &domains.names)
+    }
+
+    /// Returns the domain index of a sample; `None` if it has no domain, or one that does not occur in the training data.
+    pub fn domain(&self, index: usize) -> Option<usize> {
+        let domains = self.columns.domains.as_ref()?;
+        domains.numbers[self.row(index)?].map(|domain| domain as usize)
     }
 }
 

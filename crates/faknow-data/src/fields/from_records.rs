@@ -200,7 +200,7 @@ impl RecordFields {
             labels: Arc::new(self.labels),
             domains: domains.map(Arc::new),
             features: self.features.finish(),
-            unread_images: has_images.then(|| Arc::new(self.images)),
+            image_sources: has_images.then(|| Arc::new(self.images)),
             ..texts
         })
     }

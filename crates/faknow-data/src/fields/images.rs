@@ -17,16 +17,15 @@ impl FieldDataset {
     /// all are missing.
     ///
     /// Pixels stay in memory up to [`ImageOptions::memory`]; the others are decoded when a batch needs them. Files must not change
-    /// as long as the dataset is used.
+    /// as long as the dataset is used. A second call reads the images again, as for another size.
     ///
     /// # Errors
     /// An option is out of range; an image cannot be used, unless
     /// [`OnImageProblem::Missing`](crate::image::OnImageProblem::Missing) is set; the cache cannot be opened.
     pub fn load_images(mut self, options: &ImageOptions) -> Result<Self> {
-        let unread = self.columns.unread_images.take();
         let no_images = || Arc::new(vec![None; self.columns.n_rows]);
-        let unread = unread.unwrap_or_else(no_images);
-        self.columns.images = Some(Arc::new(ImageColumn::load(&unread, options)?));
+        let sources = self.columns.image_sources.clone().unwrap_or_else(no_images);
+        self.columns.images = Some(Arc::new(ImageColumn::load(&sources, options)?));
         self.columns.encoded_images = None;
         Ok(self)
     }
@@ -56,7 +55,7 @@ impl FieldDataset {
         let image = |(source, record): (Option<ImageSource>, usize)| {
             source.map(|source| RecordImage { source, record, origin: Some(origin.clone()) })
         };
-        self.columns.unread_images = Some(Arc::new(sources.into_iter().zip(1..).map(image).collect()));
+        self.columns.image_sources = Some(Arc::new(sources.into_iter().zip(1..).map(image).collect()));
         self.load_images(options)
     }
 

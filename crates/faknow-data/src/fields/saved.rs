@@ -46,7 +46,7 @@ impl FieldDataset {
         if self.columns.ngrams.is_some() {
             return Err(Error::Dataset("datasets with n-grams cannot be saved".to_owned()));
         }
-        if self.columns.images.is_some() || self.columns.unread_images.is_some() {
+        if self.columns.images.is_some() || self.columns.image_sources.is_some() {
             return Err(Error::Dataset("datasets with images cannot be saved".to_owned()));
         }
         if !self.columns.features.is_empty() || !self.columns.texts.is_empty() {

@@ -80,7 +80,11 @@ fn to_rgb(image: DynamicImage) -> Decoded {
     let (width, height) = (image.width(), image.height());
     let (n_channels, values) = match image {
         DynamicImage::ImageLuma8(gray) => (1, gray.into_raw()),
-        DynamicImage::ImageLuma16(_) => (1, image.into_luma8().into_raw()),
+        // The high byte, as Pillow takes it.
+        DynamicImage::ImageLuma16(gray) => {
+            (1, gray.into_raw().into_iter().map(|it| (it >> 8) as u8).collect())
+        }
+        DynamicImage::ImageRgb16(rgb) => (3, rgb.into_raw().into_iter().map(|it| (it >> 8) as u8).collect()),
         image if image.color().has_alpha() => (3, blend(image.into_rgba8().into_raw())),
         image => (3, image.into_rgb8().into_raw()),
     };

@@ -4,7 +4,7 @@ use image::ImageFormat;
 
 use super::ImageProblem;
 use crate::common::printable;
-use crate::records::Content;
+use crate::input::Content;
 
 /// Number of bytes in which an element of an SVG image is searched.
 const N_START: usize = 4_096;
@@ -84,7 +84,7 @@ fn looks_like(bytes: &[u8]) -> String {
     }
     let valid = match std::str::from_utf8(start) {
         Ok(text) => text,
-        // The last character may be cut off.
+        // The last character may be incomplete.
         Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => {
             std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or_default()
         }
@@ -93,8 +93,8 @@ fn looks_like(bytes: &[u8]) -> String {
     let is_text = !valid.is_empty() && !valid.contains(|c: char| c.is_control() && !c.is_whitespace());
     match is_text {
         true => {
-            let beginning: String = valid.trim().chars().take(40).collect();
-            format!("text: `{}`", printable(&beginning, 40))
+            let first: String = valid.trim().chars().take(40).collect();
+            format!("text: `{}`", printable(&first, 40))
         }
         false => format!("{} bytes of an unknown kind", bytes.len()),
     }

@@ -1,6 +1,7 @@
 //! Input files as decompressed bytes: regular files, compressed files, pipes and standard input.
 
 mod compression;
+mod content;
 mod spool;
 
 use std::fs::File;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::{Error, Result};
 use compression::Compression;
 pub(crate) use compression::{ARCHIVE_EXTENSIONS, COMPRESSED_EXTENSIONS};
+pub use content::Content;
 use spool::Spool;
 
 /// The path of standard input.

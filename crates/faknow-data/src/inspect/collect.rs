@@ -107,19 +107,11 @@ impl<'a> Collector<'a> {
     /// Adds the image of a record; returns whether it has one.
     fn add_image(&mut self, raw: &RawRecord, has_text: bool) -> bool {
         let Some(column) = &self.columns.image else { return false };
-        match image_of(value_at(&raw.fields, column), &self.image_dir) {
-            Ok(image) => {
-                let has_image = image.is_some();
-                let broken = self.images.add(raw.number, image, has_text);
-                self.add_broken_images(broken);
-                has_image
-            }
-            Err(message) => {
-                self.images.add_invalid(has_text);
-                self.add_problem(ProblemKind::NotImages, raw.number, || message);
-                false
-            }
-        }
+        let image = image_of(value_at(&raw.fields, column), &self.image_dir);
+        let has_image = matches!(image, Ok(Some(_)));
+        let broken = self.images.add(raw.number, image, has_text);
+        self.add_broken_images(broken);
+        has_image
     }
 
     fn add_broken_images(&mut self, broken: Vec<BrokenImage>) {

@@ -12,6 +12,8 @@ use crate::image::{ImageOptions, ImageProblem, ImageSource, decode};
 
 /// Number of distinct images that are decoded together.
 const CHUNK: usize = 64;
+/// Number of records that wait for their images.
+const MAX_WAITING: usize = 10_000;
 
 /// Numbers of records by what they have; an image that cannot be used counts as none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -38,8 +40,8 @@ pub(super) struct ImageChecker {
     counts: ImageCounts,
     /// The problem of each path that was checked.
     checked: HashMap<PathBuf, Option<ImageProblem>>,
-    /// Records that wait for their image: number, path, whether they have a text.
-    waiting: Vec<(usize, PathBuf, bool)>,
+    /// Records that wait for their image: number, path or why it is not one, whether they have a text.
+    waiting: Vec<(usize, Result<PathBuf, String>, bool)>,
     n_new: usize,
 }
 
@@ -62,27 +64,29 @@ impl ImageChecker {
         }
     }
 
-    /// Adds a record; returns the problems of this and earlier records, if some were checked.
+    /// Adds a record with its image, or with the reason why its field is not the path of one; returns the problems of this and
+    /// earlier records, if some were checked.
     pub(super) fn add(
         &mut self,
         record: usize,
-        image: Option<ImageSource>,
+        image: Result<Option<ImageSource>, String>,
         has_text: bool,
     ) -> Vec<BrokenImage> {
-        let Some(ImageSource::File(path)) = image else {
-            self.counts.n_missing += 1;
-            self.count(has_text, false);
-            return Vec::new();
+        let path = match image {
+            Ok(Some(ImageSource::File(path))) => Ok(path),
+            Ok(_) => {
+                self.counts.n_missing += 1;
+                self.count(has_text, false);
+                return Vec::new();
+            }
+            Err(message) => Err(message),
         };
-        self.n_new += usize::from(!self.checked.contains_key(&path));
+        self.n_new += usize::from(path.as_ref().is_ok_and(|path| !self.checked.contains_key(path)));
         self.waiting.push((record, path, has_text));
-        if self.n_new >= CHUNK { self.check() } else { Vec::new() }
-    }
-
-    /// Adds a record with a field that is not the path of an image.
-    pub(super) fn add_invalid(&mut self, has_text: bool) {
-        self.counts.n_broken += 1;
-        self.count(has_text, false);
+        match self.n_new >= CHUNK || self.waiting.len() >= MAX_WAITING {
+            true => self.check(),
+            false => Vec::new(),
+        }
     }
 
     fn count(&mut self, has_text: bool, has_image: bool) {
@@ -98,11 +102,8 @@ impl ImageChecker {
     pub(super) fn check(&mut self) -> Vec<BrokenImage> {
         let waiting = std::mem::take(&mut self.waiting);
         self.n_new = 0;
-        let mut new: Vec<&PathBuf> = waiting
-            .iter()
-            .map(|(_, path, _)| path)
-            .filter(|path| !self.checked.contains_key(*path))
-            .collect();
+        let paths = waiting.iter().filter_map(|(_, path, _)| path.as_ref().ok());
+        let mut new: Vec<&PathBuf> = paths.filter(|path| !self.checked.contains_key(*path)).collect();
         new.sort_unstable();
         new.dedup();
         let options = &self.options;
@@ -117,12 +118,18 @@ impl ImageChecker {
         self.checked.extend(problems);
         let mut broken = Vec::new();
         for (record, path, has_text) in waiting {
-            let problem = self.checked.get(&path).cloned().flatten();
+            let problem = match path {
+                Err(message) => Some((ProblemKind::NotImages, message)),
+                Ok(path) => self
+                    .checked
+                    .get(&path)
+                    .and_then(Option::as_ref)
+                    .map(|problem| (kind_of(problem), format!("{}: {problem}", printable_path(&path)))),
+            };
             self.count(has_text, problem.is_none());
-            if let Some(problem) = problem {
+            if let Some((kind, message)) = problem {
                 self.counts.n_broken += 1;
-                let message = format!("{}: {problem}", printable_path(&path));
-                broken.push(BrokenImage { record, kind: kind_of(&problem), message });
+                broken.push(BrokenImage { record, kind, message });
             }
         }
         broken

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::input::{Input, input_error};
-use crate::records::content::Content;
+use crate::input::{Content, Input, input_error};
 use crate::records::lines::Lines;
 use crate::records::rows::{LineOutcome, Quoting, Row, RowParser};
 use crate::records::source::{MAX_RECORD_BYTES, RawRecord, ReadError, no_such_column, select_columns};

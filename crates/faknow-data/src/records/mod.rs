@@ -2,7 +2,6 @@
 
 mod arrays;
 mod columns;
-mod content;
 mod decoder;
 mod delimited;
 mod delimiter;
@@ -39,7 +38,6 @@ use serde_json::{Map, Value};
 
 pub use columns::{TEXT_SEPARATOR, TextColumns};
 pub(crate) use columns::{text_of, value_at};
-pub use content::Content;
 pub(crate) use delimited::DelimitedReader;
 pub use delimiter::Delimiter;
 pub use detect::{EncodingCandidate, encoding_candidates};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Delimiter, Encoding, SkipBroken, TextColumns};
-use crate::input::{ARCHIVE_EXTENSIONS, COMPRESSED_EXTENSIONS, input_name};
+use crate::input::{ARCHIVE_EXTENSIONS, COMPRESSED_EXTENSIONS, Content, input_name};
 use crate::{Error, Result};
 
 /// A file format of records.
@@ -57,6 +57,18 @@ impl Format {
                     "expected .json, .jsonl, .ndjson, .csv, .tsv, .xlsx or .parquet, or an explicit format";
                 Err(Error::file(input_name(path), format!("unknown file extension: {expected}, got {got}")))
             }
+        }
+    }
+}
+
+impl Content {
+    /// Returns the format of records in which such a file can be read.
+    pub fn format(self) -> Option<Format> {
+        match self {
+            Self::Json => Some(Format::Json),
+            Self::Parquet => Some(Format::Parquet),
+            Self::Spreadsheet => Some(Format::Excel),
+            _ => None,
         }
     }
 }

@@ -3,10 +3,9 @@
 use std::io::{self, BufRead, Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use super::content::Content;
 use super::decoder::DecodingReader;
 use super::{Encoding, encoding_candidates};
-use crate::input::{Input, invalid_input};
+use crate::input::{Content, Input, invalid_input};
 
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Size of the text from which the encoding is guessed.

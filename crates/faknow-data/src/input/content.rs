@@ -1,7 +1,5 @@
 //! What a file really is, by its first bytes, whatever its name says.
 
-use crate::records::Format;
-
 /// The kind of a file that is not text with records, or not in the expected format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -185,18 +183,8 @@ impl Content {
         self.kind().map_or("", |kind| kind.help)
     }
 
-    /// Returns the format of records in which such a file can be read.
-    pub fn format(self) -> Option<Format> {
-        match self {
-            Self::Json => Some(Format::Json),
-            Self::Parquet => Some(Format::Parquet),
-            Self::Spreadsheet => Some(Format::Excel),
-            _ => None,
-        }
-    }
-
     /// Returns the error message for a file with this content.
-    pub(super) fn message(self) -> String {
+    pub(crate) fn message(self) -> String {
         format!("the file is {}: {}", self.name(), self.help())
     }
 
