@@ -9,7 +9,7 @@ use faknow_model::encoder::{Encoder, EncoderConfig, PretrainedEncoder};
 use faknow_model::image::PretrainedImageEncoder;
 use faknow_model::{Mode, Model};
 use tch::nn::{OptimizerConfig, VarStore};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::golden::assert_close;
 use crate::posts::{

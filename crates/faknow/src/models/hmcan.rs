@@ -15,9 +15,9 @@ pub(super) struct HmcanSpec;
 
 impl ModelSpec for HmcanSpec {
     const NAME: &'static str = "hmcan";
-    const TITLE: &'static str = "a text at several levels and the regions of an image, each in the context of the other";
-    const PAPER: &'static str =
-        "Qian et al., Hierarchical Multi-modal Contextual Attention Network for Fake News Detection, SIGIR 2021";
+    const TITLE: &'static str =
+        "a text at several levels and the regions of an image, each in the context of the other";
+    const PAPER: &'static str = "Qian et al., Hierarchical Multi-modal Contextual Attention Network for Fake News Detection, SIGIR 2021";
     const HYPERPARAMETERS: &'static [Hyperparameter] = &[
         Hyperparameter::new(
             "embedding_size",

@@ -19,8 +19,7 @@ pub(super) struct McanSpec;
 impl ModelSpec for McanSpec {
     const NAME: &'static str = "mcan";
     const TITLE: &'static str = "co-attention of a text, an image and the frequencies of the image";
-    const PAPER: &'static str =
-        "Wu et al., Multimodal Fusion with Co-Attention Networks for Fake News Detection, Findings of ACL 2021";
+    const PAPER: &'static str = "Wu et al., Multimodal Fusion with Co-Attention Networks for Fake News Detection, Findings of ACL 2021";
     const HYPERPARAMETERS: &'static [Hyperparameter] = &[
         Hyperparameter::new(
             "embedding_size",

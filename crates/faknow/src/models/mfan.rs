@@ -8,8 +8,7 @@ use tch::nn::Path;
 
 use super::multimodal::{convolution_words, fields};
 use super::{
-    BoxedModel, DomainField, Fields, Hyperparameter, ImageField, ModelSpec, Shape,
-    TrainingDefaults,
+    BoxedModel, DomainField, Fields, Hyperparameter, ImageField, ModelSpec, Shape, TrainingDefaults,
 };
 use crate::config::{LoaderConfig, TrainerConfig};
 
@@ -55,7 +54,11 @@ impl ModelSpec for MfanSpec {
             "at least 0",
             "weight of the distance of text and user in the loss",
         ),
-        Hyperparameter::new("adversarial", "boolean", "train on perturbed word vectors, too, by default (`adversarial`)"),
+        Hyperparameter::new(
+            "adversarial",
+            "boolean",
+            "train on perturbed word vectors, too, by default (`adversarial`)",
+        ),
     ];
 
     type Config = MfanConfig;
@@ -86,10 +89,8 @@ impl ModelSpec for MfanSpec {
 
     /// Returns FaKnow's settings; word vectors that are trained are perturbed (`[adversarial]`).
     fn training_defaults_for(config: &MfanConfig, has_encoder: bool) -> TrainingDefaults {
-        let is_adversarial = config.adversarial
-            && config.modalities.has_text()
-            && !has_encoder
-            && !config.freeze_embedding;
+        let is_adversarial =
+            config.adversarial && config.modalities.has_text() && !has_encoder && !config.freeze_embedding;
         let attack = || Attack::Pgd(Pgd::default());
         TrainingDefaults { adversarial: is_adversarial.then(attack), ..Self::training_defaults() }
     }

@@ -59,7 +59,11 @@ impl ModelSpec for SafeSpec {
 
     fn fields(config: &SafeConfig) -> Fields {
         let words = convolution_words(config.train_encoder, &config.kernel_sizes, config.faithful);
-        let fields = fields(config.modalities, words, ImageField::of(ImageOutput::Regions, !config.train_image_encoder));
+        let fields = fields(
+            config.modalities,
+            words,
+            ImageField::of(ImageOutput::Regions, !config.train_image_encoder),
+        );
         let has_title = config.title && config.modalities.has_text();
         if has_title { fields.with_text(Safe::TITLE) } else { fields }
     }

@@ -59,7 +59,11 @@ impl ModelSpec for SpotFakeSpec {
             // One vector per text is enough, and cached.
             false => EncoderUse::Pooled(config.pooling, Precision::F32),
         });
-        fields(config.modalities, words, ImageField::of(ImageOutput::FirstHidden, !config.train_image_encoder))
+        fields(
+            config.modalities,
+            words,
+            ImageField::of(ImageOutput::FirstHidden, !config.train_image_encoder),
+        )
     }
 
     fn build(path: &Path<'_>, config: &SpotFakeConfig, shape: &Shape<'_>) -> Result<BoxedModel> {
