@@ -96,7 +96,7 @@ impl DctCnn {
         self.sizes.0 * n_blocks
     }
 
-    /// Maps the frequencies of the blocks of images, `[n, n_blocks, n_frequencies]`, to features `[n, n_out * n_blocks]`.
+    /// Maps the frequencies of the blocks of images, `[n, n_blocks, n_frequencies]`, to features `[n, n_blocks * n_out]`, block by block.
     ///
     /// # Errors
     /// There are fewer frequencies than the kernels need.
@@ -125,6 +125,7 @@ impl DctCnn {
             }
             features.push(y.f_amax([3], true)?); // [n, channels, n_blocks, 1]
         }
-        Ok(self.conv.forward(&Tensor::f_cat(&features, 1)?, mode)?.f_reshape([n, -1])?)
+        let features = self.conv.forward(&Tensor::f_cat(&features, 1)?, mode)?; // [n, n_out, n_blocks, 1]
+        Ok(features.f_squeeze_dim(3)?.f_transpose(1, 2)?.f_reshape([n, -1])?)
     }
 }
