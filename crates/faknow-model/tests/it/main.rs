@@ -19,6 +19,7 @@ mod golden_emotion;
 mod golden_fang;
 mod golden_gnncl;
 mod golden_trustrd;
+mod handcheck;
 mod image_encoder;
 mod pickles;
 mod pytorch;
