@@ -73,6 +73,13 @@ pub trait Model: Send {
         Ok(None)
     }
 
+    /// Returns the model as a function of the pixels of the image of `batch`, which has one sample, whose other fields are fixed;
+    /// explanations of images need it. Default: `None`, for models that do not read images.
+    fn image_model_of<'a>(&'a self, batch: &'a Self::Batch) -> Option<Box<dyn ImageModel + 'a>> {
+        let _ = batch;
+        None
+    }
+
     /// Returns the node features of `batch`, which explanations of trees need. Default: `None`, for models that do not read
     /// trees.
     fn node_features<'a>(&self, batch: &'a Self::Batch) -> Option<&'a NodeFeatures> {
@@ -160,6 +167,21 @@ pub trait EmbeddingModel {
     }
 }
 
+/// A model as a function of the pixels of one image, whose other fields are fixed.
+pub trait ImageModel {
+    /// Returns the normalized pixels of the image, floats `[1, 3, height, width]`.
+    ///
+    /// # Errors
+    /// libtorch rejects an operation.
+    fn pixels(&self) -> Result<Tensor>;
+
+    /// Returns the logits `[n, n_classes]` of normalized pixels `[n, 3, height, width]`, as in [`Mode::Eval`].
+    ///
+    /// # Errors
+    /// The images are too small for the model.
+    fn logits(&self, pixels: &Tensor) -> Result<Tensor>;
+}
+
 impl EmbeddingModel for &dyn EmbeddingModel {
     fn vectors(&self, ids: &Tensor) -> Result<Tensor> {
         (**self).vectors(ids)
@@ -195,6 +217,10 @@ impl<M: Model + ?Sized> Model for Box<M> {
 
     fn auxiliary_loss(&self, batch: &Self::Batch) -> Result<Option<Tensor>> {
         (**self).auxiliary_loss(batch)
+    }
+
+    fn image_model_of<'a>(&'a self, batch: &'a Self::Batch) -> Option<Box<dyn ImageModel + 'a>> {
+        (**self).image_model_of(batch)
     }
 
     fn node_features<'a>(&self, batch: &'a Self::Batch) -> Option<&'a NodeFeatures> {

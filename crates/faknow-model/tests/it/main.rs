@@ -22,6 +22,7 @@ mod golden_fang;
 mod golden_gnncl;
 mod golden_multimodal;
 mod golden_trustrd;
+mod handcheck;
 mod image_encoder;
 mod multimodal;
 mod multimodal_losses;
