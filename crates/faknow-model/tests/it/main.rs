@@ -22,7 +22,6 @@ mod golden_fang;
 mod golden_gnncl;
 mod golden_multimodal;
 mod golden_trustrd;
-mod handcheck;
 mod image_encoder;
 mod multimodal;
 mod multimodal_losses;
