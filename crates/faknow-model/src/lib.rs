@@ -19,11 +19,11 @@ pub use content::{
 };
 pub use error::{Error, Result};
 pub use explain::{
-    NGramContributions, WordContributions, integrated_gradients, integrated_gradients_in_parts,
-    ngram_contributions, node_contributions,
+    NGramContributions, PixelContributions, WordContributions, integrated_gradients,
+    integrated_gradients_in_parts, ngram_contributions, node_contributions, pixel_contributions,
 };
 pub use loss::{ClassWeights, Criterion, LossName};
-pub use model::{EmbeddingModel, Loss, Mode, Model, NGramWeights, Output, TrainingDataPass};
+pub use model::{EmbeddingModel, ImageModel, Loss, Mode, Model, NGramWeights, Output, TrainingDataPass};
 pub use social::{
     BiGcn, BiGcnConfig, ConvKind, Ebgcn, EbgcnConfig, Fang, FangConfig, Gcnfn, GcnfnConfig, Gnncl,
     GnnclConfig, GraphClassifier, GraphClassifierConfig, TrustRd, TrustRdConfig, TrustRdPretraining, Upfd,

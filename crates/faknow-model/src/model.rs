@@ -62,6 +62,13 @@ pub trait Model: Send {
         self.as_embedding_model().map(|model| Box::new(model) as Box<dyn EmbeddingModel + 'a>)
     }
 
+    /// Returns the model as a function of the pixels of the image of `batch`, which has one sample, whose other fields are fixed;
+    /// explanations of images need it. Default: `None`, for models that do not read images.
+    fn image_model_of<'a>(&'a self, batch: &'a Self::Batch) -> Option<Box<dyn ImageModel + 'a>> {
+        let _ = batch;
+        None
+    }
+
     /// Returns the node features of `batch`, which explanations of trees need. Default: `None`, for models that do not read
     /// trees.
     fn node_features<'a>(&self, batch: &'a Self::Batch) -> Option<&'a NodeFeatures> {
@@ -149,6 +156,21 @@ pub trait EmbeddingModel {
     }
 }
 
+/// A model as a function of the pixels of one image, whose other fields are fixed.
+pub trait ImageModel {
+    /// Returns the normalized pixels of the image, floats `[1, 3, height, width]`.
+    ///
+    /// # Errors
+    /// libtorch rejects an operation.
+    fn pixels(&self) -> Result<Tensor>;
+
+    /// Returns the logits `[n, n_classes]` of normalized pixels `[n, 3, height, width]`, as in [`Mode::Eval`].
+    ///
+    /// # Errors
+    /// The images are too small for the model.
+    fn logits(&self, pixels: &Tensor) -> Result<Tensor>;
+}
+
 impl EmbeddingModel for &dyn EmbeddingModel {
     fn vectors(&self, ids: &Tensor) -> Result<Tensor> {
         (**self).vectors(ids)
@@ -180,6 +202,10 @@ impl<M: Model + ?Sized> Model for Box<M> {
 
     fn embedding_model_of<'a>(&'a self, batch: &'a Self::Batch) -> Option<Box<dyn EmbeddingModel + 'a>> {
         (**self).embedding_model_of(batch)
+    }
+
+    fn image_model_of<'a>(&'a self, batch: &'a Self::Batch) -> Option<Box<dyn ImageModel + 'a>> {
+        (**self).image_model_of(batch)
     }
 
     fn node_features<'a>(&self, batch: &'a Self::Batch) -> Option<&'a NodeFeatures> {

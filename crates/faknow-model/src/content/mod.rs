@@ -12,6 +12,7 @@ mod linear;
 mod m3fend;
 mod m3fend_head;
 mod mdfend;
+mod one_image;
 mod one_text;
 mod text_input;
 mod text_layer;
@@ -30,6 +31,7 @@ pub use linear::{LinearClassifier, LinearConfig, LinearLoss};
 pub use m3fend::{M3fend, M3fendConfig};
 pub use m3fend_head::{M3fendHead, M3fendSizes, Views};
 pub use mdfend::{Mdfend, MdfendConfig, MdfendHead};
+pub use one_image::OneImage;
 pub use text_input::{TextInput, TextSource, TokenVectors};
 pub use textcnn::{TextCnn, TextCnnConfig};
 

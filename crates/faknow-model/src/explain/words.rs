@@ -111,7 +111,7 @@ pub fn integrated_gradients_in_parts(
 }
 
 /// Returns the log-odds of `class`, `[n]`, from logits `[n, n_classes]`.
-fn log_odds(logits: &Tensor, class: usize) -> Result<Tensor> {
+pub(super) fn log_odds(logits: &Tensor, class: usize) -> Result<Tensor> {
     let n_classes = logits.size().last().copied().unwrap_or(0);
     let class = class as i64;
     if class >= n_classes {

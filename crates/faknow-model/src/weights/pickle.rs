@@ -345,8 +345,7 @@ impl<'a> Machine<'a> {
                 let layout = self.objects.view(storage, offset, size, stride)?;
                 self.add(Object::Tensor(layout))
             }
-            (Global::RebuildParameter, &[tensor, _, _])
-            | (Global::Parameter, &[tensor] | &[tensor, _])
+            (Global::RebuildParameter, &[tensor, _, _]) | (Global::Parameter, &[tensor] | &[tensor, _])
                 if self.objects.tensor(tensor).is_some() =>
             {
                 self.push(tensor);

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use faknow_data::FieldBatch;
 use faknow_data::image::Images;
 use faknow_data::text::Encoded;
-use faknow_model::content::ImageInput;
+use faknow_model::content::{ImageInput, OneImage};
 use faknow_model::image::{ImageEncoder, ImageOutput, PretrainedImageEncoder};
 use faknow_model::layers::MissingEmbedding;
-use faknow_model::{Mode, weights};
+use faknow_model::{Mode, pixel_contributions, weights};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -260,6 +260,40 @@ fn missing_features_are_replaced_by_a_learned_vector() {
     assert_eq!(replaced.get(1), Tensor::from_slice2(&[[5.0_f32, 6.0]; 3]));
     replaced.sum(Kind::Float).backward();
     assert_eq!(embedding.grad(), Tensor::from_slice(&[3.0_f32, 3.0]));
+}
+
+#[test]
+fn contributions_of_pixels_sum_to_the_difference_of_the_log_odds() {
+    let _generator = crate::generator();
+    for (case, height, width) in [("resnet_basic", 45, 38), ("vgg", 40, 33)] {
+        let tensors = read(case);
+        let mut vars = VarStore::new(Device::Cpu);
+        vars.set_kind(Kind::Double);
+        let input = ImageInput::new(&vars.root(), &pretrained(&tensors), ImageOutput::Logits, false).unwrap();
+        let pixels = tensors["in.pixels"].narrow(0, 0, 1);
+        let one = batch(&pixels, &[true]);
+        let logits = |vectors: &faknow_model::content::ImageVectors, _: &FieldBatch| vectors.vector();
+        let model = OneImage::new(&input, &one, logits).unwrap();
+        let run = || pixel_contributions(&model, 1, &mut || true).unwrap().unwrap();
+        let map = run();
+        assert_eq!((map.size, map.pixels.len()), ([height, width], height * width));
+        assert_eq!(map, run());
+        let difference = map.output - map.baseline;
+        assert!(map.residual().abs() < 0.1 * difference.abs(), "{case}: {} of {difference}", map.residual());
+        let expected = input.forward(&one, Mode::Eval).unwrap().vector().unwrap();
+        let scores = Vec::<f64>::try_from(expected.get(0)).unwrap();
+        let others: f64 = scores.iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, z)| z.exp()).sum();
+        assert!((map.output - scores[1] + others.ln()).abs() < 1e-9);
+        let mut n_calls = 0;
+        let stopped = pixel_contributions(&model, 1, &mut || {
+            n_calls += 1;
+            n_calls < 3
+        });
+        assert_eq!((stopped.unwrap(), n_calls), (None, 3));
+        assert!(pixel_contributions(&model, 9, &mut || true).is_err());
+        let missing = batch(&pixels, &[false]);
+        assert!(OneImage::new(&input, &missing, logits).is_none());
+    }
 }
 
 /// Returns the file of EfficientNet-Lite0, in `$FAKNOW_CACHE_DIR/encoders` or `~/.cache/faknow/encoders`.
