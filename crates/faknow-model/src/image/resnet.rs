@@ -31,7 +31,7 @@ struct Block {
 }
 
 impl ResNetSizes {
-    /// The sizes of ResNet-18 with this number of channels in its first stage instead of 64.
+    /// Returns the sizes of ResNet-18 with this number of channels in its first stage instead of 64.
     pub(super) fn thin_18(width: i64) -> Self {
         let (mut n_in, mut stages) = (width, Vec::new());
         for stage in 0..4 {
