@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::words::log_odds;
+use super::words::{gradient, log_odds};
 use crate::{Error, ImageModel, Result};
 
 /// Number of steps of the integral; a step takes as long as the training with one image.
@@ -62,11 +62,7 @@ pub fn pixel_contributions(
         // Midpoint rule.
         let point = pixels.f_mul_scalar((step as f64 + 0.5) / N_STEPS as f64)?;
         let point = point.f_detach()?.f_set_requires_grad(true)?;
-        let gradient = tch::with_grad(|| -> Result<Tensor> {
-            let odds = log_odds(&model.logits(&point)?, class)?;
-            let total = odds.f_sum(odds.kind())?;
-            Ok(Tensor::f_run_backward(&[total], &[&point], false, false)?.remove(0))
-        })?;
+        let gradient = gradient(&point, class, &|point| model.logits(point))?;
         let _no_grad = tch::no_grad_guard();
         let _ = sum.f_add_(&gradient)?;
     }

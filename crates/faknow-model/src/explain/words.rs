@@ -89,11 +89,7 @@ pub fn integrated_gradients_in_parts(
         }
         let points = baseline.f_add(&difference.f_mul(&alphas.f_view([-1, 1, 1])?)?)?; // [steps, len, size]
         let points = points.f_detach()?.set_requires_grad(true);
-        let gradients = tch::with_grad(|| -> Result<Tensor> {
-            let odds = log_odds(&model.logits(&points)?, class)?;
-            let total = odds.f_sum(odds.kind())?;
-            Ok(Tensor::f_run_backward(&[total], &[&points], false, false)?.remove(0))
-        })?;
+        let gradients = gradient(&points, class, &|points| model.logits(points))?;
         let _no_grad = tch::no_grad_guard();
         let _ = sum.f_add_(&gradients.f_sum_dim_intlist([0].as_slice(), false, None)?)?;
     }
@@ -108,6 +104,24 @@ pub fn integrated_gradients_in_parts(
     let endpoints = log_odds(&model.logits(&Tensor::f_cat(&[vectors, baseline], 0)?)?, class)?;
     let endpoints = Vec::<f64>::try_from(endpoints.f_to_kind(Kind::Double)?)?;
     Ok(Some(WordContributions { words, output: endpoints[0], baseline: endpoints[1] }))
+}
+
+/// Returns the gradient of the log-odds of `class`, summed over all rows of `points`, with respect to `points`; zeros if the logits do
+/// not depend on them, as those of a post without words.
+pub(super) fn gradient(
+    points: &Tensor,
+    class: usize,
+    logits: &dyn Fn(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    tch::with_grad(|| {
+        let odds = log_odds(&logits(points)?, class)?;
+        if !odds.requires_grad() {
+            return Ok(points.f_zeros_like()?);
+        }
+        let total = odds.f_sum(odds.kind())?;
+        let gradient = Tensor::f_run_backward(&[total], &[points], false, false)?.remove(0);
+        if gradient.defined() { Ok(gradient) } else { Ok(points.f_zeros_like()?) }
+    })
 }
 
 /// Returns the log-odds of `class`, `[n]`, from logits `[n, n_classes]`.

@@ -134,12 +134,19 @@ impl Corpus {
     }
 
     fn summarize(&self, name: &str, data: &FieldDataset, warnings: &mut Vec<String>) -> Result<String> {
-        let counts = data.class_counts();
-        let count = |(i, class): (usize, &String)| format!("{} {class}", counts.get(i).copied().unwrap_or(0));
+        let of_classes = data.class_counts();
+        let count =
+            |(i, class): (usize, &String)| format!("{} {class}", of_classes.get(i).copied().unwrap_or(0));
         let classes: Vec<String> = self.classes.names().iter().enumerate().map(count).collect();
         let (n, classes) = (data.n_samples(), classes.join(", "));
         let (mut units, mut details) = (Vec::new(), Vec::new());
-        let known: KnownTokens = self.encoders.token_counts(data)?.into_iter().collect();
+        let counts = self.encoders.token_counts(data)?;
+        let mut known: KnownTokens = counts.iter().copied().collect();
+        if data.has_images() {
+            // A post without a known token has an image to learn from.
+            let without = counts.iter().enumerate().filter(|(_, counts)| counts.n_known == 0);
+            known.n_without = without.filter(|(row, _)| data.image_key(*row).is_none()).count();
+        }
         if data.has_words() || data.has_subwords() {
             let storage = if data.is_on_disk() { ", stored on disk" } else { "" };
             let per_text = known.n_tokens as f64 / n.max(1) as f64;
