@@ -44,6 +44,24 @@ const KEYS: &[(&str, &str)] = &[
     ("emotion_num", "model.n_emotion_experts"),
     ("style_num", "model.n_style_experts"),
     ("LNN_dim", "model.n_interactions"),
+    ("pre_trained_bert_name", "text.encoder"),
+    ("text_fc1_out", "model.text_hidden_size"),
+    ("text_fc2_out", "model.text_size"),
+    ("img_fc1_out", "model.image_hidden_size"),
+    ("img_fc2_out", "model.image_size"),
+    ("fusion_output_size", "model.fusion_size"),
+    ("dropout_p", "model.dropout"),
+    ("fine_tune_text_module", "model.train_encoder"),
+    ("fine_tune_vis_module", "model.train_image_encoder"),
+    ("conv_in_size", "model.reduced_size"),
+    ("cnn_out_size", "model.feature_size"),
+    ("fusion_lr", "optimizer.lr"),
+    ("left_num_layers", "model.n_layers"),
+    ("left_num_heads", "model.n_heads"),
+    ("right_num_layers", "model.n_cross_layers"),
+    ("right_num_heads", "model.n_cross_heads"),
+    ("alpha", "model.alpha"),
+    ("epoch_num", "trainer.epochs"),
 ];
 
 /// Keys of FaKnow without a corresponding setting, and the reasons.
@@ -52,13 +70,25 @@ const SUPERFLUOUS: &[(&str, &str)] = &[
     ("domain_num", "the domains are those of the training records"),
     ("category_dict", "the domains are those of the training records"),
     ("dataset", "the sizes of the features are those of the training records"),
+    ("event_num", "the events are those of the training records"),
+    ("node_num", "the nodes are the users in the column `data.domain`, or those of an `MfanGraph`"),
+    ("node_embedding", "vectors of users are trained; a graph with vectors is an `MfanGraph` in Rust"),
+    ("adj_matrix", "the graph of users is an `MfanGraph` in Rust"),
+    ("dataset_dir", "CAFE reads posts and images (`data.train`, `data.image`) instead of their features"),
+    ("loss_weights", "they are `model.class_weight` and `model.similarity_weight` in TOML"),
+    ("loss_func", "the loss is cross entropy, that of two classes included"),
+    ("bert_lr", "it is the product of `fusion_lr` and `model.encoder_lr_factor` in TOML"),
+    ("vgg_lr", "it is the product of `fusion_lr` and `model.encoder_lr_factor` in TOML"),
+    ("dtc_lr", "it is the product of `fusion_lr` and `model.encoder_lr_factor` in TOML"),
+    ("linear_lr", "it is that of `fusion_lr`; `optimizer.groups` in TOML has others"),
+    ("classifier_lr", "it is that of `fusion_lr`; `optimizer.groups` in TOML has others"),
     ("emb_dim", "the size of the vectors is that of the encoder, or `model.embedding_size` in TOML"),
 ];
 
 /// Keys whose values follow from the data or are fixed.
 const FROM_DATA: [&str; 5] = ["input_size", "num_stance", "timestamp_size", "num_classes", "num_h"];
 
-/// Keys that only the arguments of one model have, and the model.
+/// Keys that only the arguments of one model have, and the model, also if they have no value.
 const MODEL_KEYS: &[(&str, &str)] = &[
     ("data_root", "fang"),
     ("budget_size", "eddfn"),
@@ -66,6 +96,28 @@ const MODEL_KEYS: &[(&str, &str)] = &[
     ("expert_num", "mdfend"),
     ("entity_weight", "endef"),
     ("LNN_dim", "m3fend"),
+    ("event_num", "eann"),
+    ("text_fc1_out", "spotfake"),
+    ("pre_trained_bert_name", "spotfake"),
+    ("conv_in_size", "safe"),
+    ("cnn_out_size", "safe"),
+    ("fusion_lr", "mcan"),
+    ("bert_lr", "mcan"),
+    ("left_num_layers", "hmcan"),
+    ("left_num_heads", "hmcan"),
+    ("node_num", "mfan"),
+    ("dataset_dir", "cafe"),
+];
+
+/// Models of images, and the settings that correspond to the columns and the size of images in their code.
+const MODELS_OF_IMAGES: &[(&str, &[(&str, &str)])] = &[
+    ("eann", &[("data.image", "image"), ("data.domain", "domain")]),
+    ("spotfake", &[("data.text", "post_text"), ("data.image", "image_id"), ("image.resize", "stretch")]),
+    ("safe", &[("data.image", "image")]),
+    ("mcan", &[("data.image", "image"), ("image.resize", "stretch")]),
+    ("hmcan", &[("data.image", "image")]),
+    ("mfan", &[("data.image", "image")]),
+    ("cafe", &[("data.image", "image")]),
 ];
 
 /// Reads a YAML text with FaKnow's keys; missing keys have FaKnow's defaults.
@@ -88,6 +140,10 @@ pub(crate) fn read(text: &str) -> Result<Config> {
         Some((_, model)) => config.with("model.name", Value::String((*model).to_owned()))?,
         None => config.with("trainer.epochs", 25.into())?,
     };
+    let of_images = MODELS_OF_IMAGES.iter().find(|(name, _)| model.is_some_and(|(_, model)| model == name));
+    for (setting, value) in of_images.into_iter().flat_map(|(_, settings)| *settings) {
+        config = config.with(setting, Value::String((*value).to_owned()))?;
+    }
     if model.is_some_and(|(_, model)| *model == "fang") {
         // Its files have no columns.
         (config.data.text, config.data.label) = (None, None);
@@ -115,7 +171,12 @@ pub(crate) fn read(text: &str) -> Result<Config> {
 
 fn setting_of(key: &str) -> Result<&'static str> {
     if let Some((_, message)) = SUPERFLUOUS.iter().find(|(name, _)| *name == key) {
-        return Err(Error::config(key, format!("{message}; remove this key")));
+        // The key itself may be all that names the model.
+        let remedy = match MODEL_KEYS.iter().any(|(name, _)| *name == key) {
+            true => "remove the value of this key",
+            false => "remove this key",
+        };
+        return Err(Error::config(key, format!("{message}; {remedy}")));
     }
     if FROM_DATA.contains(&key) {
         return Err(Error::config(key, "the value follows from the data or is fixed; remove this key"));
@@ -140,6 +201,7 @@ fn to_toml(value: Yaml) -> Option<Value> {
 mod tests {
     use super::*;
     use crate::config::MetricSelection;
+    use faknow_data::image::Resize;
 
     #[test]
     fn converts_keys_of_faknow() {
@@ -174,8 +236,37 @@ mod tests {
         assert_eq!(model("train_path: t.json\nmlp_dims: [384]\nentity_weight: 0.2\n"), "endef");
         assert_eq!(model("train_path: t.json\nsemantic_num: 3\nLNN_dim: 20\n"), "m3fend");
         assert_eq!(model("train_path: t.json\nMAX_NUM_WORDS: 600\nepochs: 5\nlr_param: 0.01\n"), "dudef");
+        assert_eq!(model("train_path: t.json\nevent_num:\nmax_len: 255\nlr: 0.001\n"), "eann");
+        assert_eq!(
+            model("pre_trained_bert_name: bert\ntext_fc1_out: 64\ndropout_p: 0.4\nepochs: 5\n"),
+            "spotfake"
+        );
+        assert_eq!(
+            model("embedding_size: 300\nconv_in_size: 32\nfilter_num: 128\ncnn_out_size: 200\n"),
+            "safe"
+        );
+        assert_eq!(model("bert: bert\nfusion_lr: 0.01\nweight_decay: 0.15\n"), "mcan");
+        assert_eq!(model("left_num_layers: 2\nright_num_heads: 12\nalpha: 0.7\nbert: bert\n"), "hmcan");
+        assert_eq!(model("node_num:\nmax_len: 50\n"), "mfan");
+        assert_eq!(model("dataset_dir:\ntrain_path: t.json\nepoch_num: 100\n"), "cafe");
         let error = read("data_root: graph\nnum_stance: 4\n").unwrap_err().to_string();
         assert_eq!(error, "`num_stance`: the value follows from the data or is fixed; remove this key");
+    }
+
+    #[test]
+    fn models_of_images_have_faknows_columns() {
+        let spotfake = read("text_fc1_out: 64\nimg_fc2_out: 16\nfine_tune_vis_module: true\n").unwrap();
+        assert_eq!(spotfake.data.text, Some("post_text".into()));
+        assert_eq!(spotfake.data.image.as_deref(), Some("image_id"));
+        assert_eq!(spotfake.image.resize, Resize::Stretch);
+        assert_eq!(spotfake.model.hyperparameters["image_size"].as_integer(), Some(16));
+        let eann = read("event_num: ~").unwrap();
+        assert_eq!(
+            (eann.data.image.as_deref(), eann.data.domain.as_deref()),
+            (Some("image"), Some("domain"))
+        );
+        assert_eq!(eann.image.resize, Resize::Crop);
+        assert_eq!(read("filter_num: 7").unwrap().data.image, None);
     }
 
     #[test]
@@ -185,6 +276,8 @@ mod tests {
             ("word_vectors: w.pkl", ["word_vectors", "pickle"]),
             ("vocab: v.pkl", ["vocab", "training texts"]),
             ("domain_num: 9", ["domain_num", "training records; remove this key"]),
+            ("event_num: 9", ["event_num", "training records; remove the value of this key"]),
+            ("adj_matrix: adj.json", ["adj_matrix", "`MfanGraph` in Rust; remove this key"]),
             ("num_epochs: x", ["`num_epochs`: invalid type", "`trainer.epochs`"]),
             ("- a", ["key: value", ""]),
         ] {
