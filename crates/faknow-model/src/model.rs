@@ -62,7 +62,7 @@ pub trait Model: Send {
         self.as_embedding_model().map(|model| Box::new(model) as Box<dyn EmbeddingModel + 'a>)
     }
 
-    /// Returns the loss of a part of the model that is trained with an optimizer of its own, on each batch before the rest: a scalar,
+    /// Returns the loss of a part of the model that is trained with a separate optimizer, on each batch before the rest: a scalar,
     /// the mean over the samples of the batch that it applies to, in [`Mode::Train`]. Default: `None`, also for a batch without such
     /// samples.
     ///

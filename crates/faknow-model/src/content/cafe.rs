@@ -134,7 +134,7 @@ pub(super) const NAME: &str = "CAFE";
 /// The CAFE classifier.
 ///
 /// Its loss is the cross entropy of the classes. [`auxiliary_loss`](Model::auxiliary_loss) is that of the alignment, which trains
-/// the parameters [`Self::ALIGNMENT`] with an optimizer of their own (`TwoOptimizers` of `faknow-trainer`); without it, the loss
+/// the parameters [`Self::ALIGNMENT`] with a separate optimizer (`TwoOptimizers` of `faknow-trainer`); without it, the loss
 /// of the classes trains them too.
 ///
 /// In training, the ambiguity of a post is estimated from samples of two distributions; in evaluation, from their means.

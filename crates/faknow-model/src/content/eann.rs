@@ -1,4 +1,4 @@
-//! EANN: text and image features from which a discriminator cannot tell the event of a post.
+//! EANN: text and image features from which a discriminator cannot recognize the event of a post.
 //!
 //! Wang et al., *EANN: Event Adversarial Neural Networks for Multi-Modal Fake News Detection*, KDD 2018. As in FaKnow and the
 //! authors' code, the image features are the outputs of the last fully connected layer of a frozen network, and the reversed

@@ -238,7 +238,7 @@ pub(crate) trait ConfiguredModel: fmt::Debug {
     fn layers(&self, shape: &Shape<'_>) -> Vec<LayerTraining>;
     /// Returns the custom training step of the model, if it has one.
     fn step(&self) -> Option<BoxedStep>;
-    /// Returns the optimizer of a part of the model with a loss of its own, if there is one.
+    /// Returns the optimizer of a part of the model with a separate loss, if there is one.
     fn auxiliary(&self, shape: &Shape<'_>) -> Option<Auxiliary>;
     /// Returns the share of the training samples that is selected, if not all are used.
     fn lsh_share(&self) -> Option<f64>;

@@ -80,7 +80,7 @@ pub trait ModelSpec: 'static {
         None
     }
 
-    /// Returns the optimizer of a part of the model with a loss of its own
+    /// Returns the optimizer of a part of the model with a separate loss
     /// ([`Model::auxiliary_loss`](faknow_model::Model::auxiliary_loss)). Default: `None`.
     fn auxiliary(config: &Self::Config, shape: &Shape<'_>) -> Option<Auxiliary> {
         let _ = (config, shape);
@@ -115,7 +115,7 @@ pub struct LayerTraining {
     pub frozen_epochs: f64,
 }
 
-/// The optimizer of a part of a model with a loss of its own.
+/// The optimizer of a part of a model with a separate loss.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Auxiliary {
     /// Name of the loss.

@@ -7,13 +7,12 @@ use faknow_callbacks::{Freeze, StopReason};
 use faknow_data::text::load_vectors;
 use faknow_data::{DataLoader, Dataset, FieldBatch, FieldDataset, Loader};
 use faknow_metrics::{Direction, Metrics};
-use faknow_model::{Model as _, weights};
+use faknow_model::weights;
 use faknow_report::Baseline;
 use faknow_trainer::checkpoint::read_weights_file;
 use faknow_trainer::schedule::TrainingLength;
 use faknow_trainer::{
-    Adversarial, FitReport, Interrupt, NonFinitePolicy, Optimizer, Resume, RunDir, Supervised, Trainer,
-    TwoOptimizers, let_threads_sleep, with_model_seed,
+    FitReport, Interrupt, NonFinitePolicy, Resume, RunDir, Trainer, let_threads_sleep, with_model_seed,
 };
 use tch::Tensor;
 use tch::nn::VarStore;
@@ -35,6 +34,7 @@ use crate::train::no_effect::NoEffectWarnings;
 use crate::train::pretraining::pretrain;
 use crate::train::summaries::{Assumptions, DataSummary, ModelSummary, describe_vectors};
 use crate::train::trainer_builder::builder;
+use crate::train::training_step::training_step;
 use crate::{Error, Result};
 
 /// The result of training.
@@ -86,7 +86,7 @@ pub(crate) struct Job {
     vars: VarStore,
     /// How layers of the model are trained that differ from the others.
     layers: Vec<LayerTraining>,
-    /// The optimizer of a part of the model with a loss of its own.
+    /// The optimizer of a part of the model with a separate loss.
     auxiliary: Option<Auxiliary>,
     metrics: Metrics,
     summary: CorpusSummary,
@@ -311,58 +311,9 @@ impl Job {
         Ok((train, eval(&corpus.valid)?, eval(&corpus.test)?))
     }
 
-    /// Returns the training step: that of the model, or a supervised or adversarial one.
+    /// Returns the training step.
     fn step(&self) -> Result<BoxedStep> {
-        let Some(step) = self.config.configured_model()?.step() else {
-            let supervised = self.supervised()?;
-            if let Some(auxiliary) = &self.auxiliary {
-                return self.two_optimizers(auxiliary, supervised);
-            }
-            return Ok(match self.adversarial()? {
-                Some(adversarial) => Box::new(adversarial.supervised(supervised)),
-                None => Box::new(supervised),
-            });
-        };
-        let settings =
-            [("loss", self.config.loss.is_some()), ("adversarial", self.config.adversarial.is_some())];
-        match settings.into_iter().find(|(_, is_set)| *is_set) {
-            Some((key, _)) => {
-                let message = format!(
-                    "model `{}` has its own training step; remove this setting",
-                    self.config.model.name
-                );
-                Err(Error::config(key, message))
-            }
-            None => Ok(step),
-        }
-    }
-
-    /// Returns the step of a model of which a part has its own loss and optimizer.
-    fn two_optimizers(&self, auxiliary: &Auxiliary, supervised: Supervised) -> Result<BoxedStep> {
-        if self.config.adversarial.is_some() {
-            let name = &self.config.model.name;
-            let message = format!("model `{name}` trains with two optimizers; remove this setting");
-            return Err(Error::config("adversarial", message));
-        }
-        let Auxiliary { name, parameters, optimizer } = auxiliary.clone();
-        let (clip, patterns) = (self.config.clip()?, [parameters.into()]);
-        let optimizer = Optimizer::for_parameters(optimizer, &self.vars, clip, &patterns);
-        let optimizer = optimizer.map_err(Error::from_trainer)?;
-        let loss = |model: &BoxedModel, batch: &FieldBatch| model.auxiliary_loss(batch);
-        Ok(Box::new(TwoOptimizers::new(name, optimizer, loss).supervised(supervised)))
-    }
-
-    /// Returns the supervised step with the config's loss; balanced class weights are computed from the training labels.
-    fn supervised(&self) -> Result<Supervised> {
-        let Some(loss) = self.config.loss.clone() else { return Ok(Supervised::default()) };
-        let loss = loss.with_class_counts(&self.corpus.train.class_counts());
-        loss.and_then(Supervised::new).map_err(|error| Error::in_table("loss", error))
-    }
-
-    /// Returns the adversarial step, if the config has one.
-    fn adversarial(&self) -> Result<Option<Adversarial>> {
-        let attack = self.config.adversarial.clone();
-        attack.map(|attack| Adversarial::new(attack, &self.vars)).transpose().map_err(Error::from_trainer)
+        training_step(&self.config, &self.vars, self.auxiliary.as_ref(), &self.corpus.train)
     }
 
     /// Returns the number of updates per epoch.

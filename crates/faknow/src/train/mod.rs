@@ -31,6 +31,7 @@ pub(crate) mod resume;
 mod run_files;
 mod summaries;
 mod trainer_builder;
+mod training_step;
 
 pub use context::{ContextFactory, RunContext};
 pub use job::{Outcome, train};
