@@ -62,6 +62,12 @@ struct InspectArgs {
     /// Field (column) of the domain (topic or event), to count its values
     #[arg(long, value_name = "COLUMN", help_heading = "Records")]
     domain: Option<String>,
+    /// Field (column) of the image, to count and check the images [default: recognized]
+    #[arg(long, value_name = "COLUMN", help_heading = "Records")]
+    image: Option<String>,
+    /// Directory of the images [default: that of the file of records]
+    #[arg(long, value_name = "DIR", help_heading = "Records")]
+    image_dir: Option<PathBuf>,
     /// Class names in order, to report labels that are not among them [default: any label]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', help_heading = "Records")]
     classes: Option<Vec<String>>,
@@ -138,6 +144,8 @@ impl InspectArgs {
     fn inspect_records(&self, classes: Option<&Classes>) -> Result<()> {
         let mut data = self.fields.apply_to(&Config::default())?;
         data.domain.clone_from(&self.domain);
+        data.image.clone_from(&self.image);
+        data.image_dir.clone_from(&self.image_dir);
         let report = inspect_files(&self.files, &data, classes)?;
         if self.json {
             let mut files =

@@ -69,6 +69,9 @@ pub(crate) struct PredictArgs {
     fields: RecordOptions,
     #[command(flatten)]
     columns: ColumnOptions,
+    /// Treat images that cannot be read as missing [default: as in training]
+    #[arg(long)]
+    ignore_broken_images: bool,
     /// Device: cpu, cuda, cuda:N, or auto for CUDA if available
     #[arg(long, default_value = "auto")]
     device: String,
@@ -88,6 +91,9 @@ impl PredictArgs {
         let mut detector = registry.load_detector(&self.run, device)?;
         if let Some(threshold) = self.threshold {
             detector = detector.with_threshold(threshold)?;
+        }
+        if self.ignore_broken_images {
+            detector = detector.without_broken_images()?;
         }
         if self.on_empty == OnEmpty::Predict {
             detector = detector.with_predictions_of_unknown();

@@ -42,6 +42,9 @@ pub(crate) struct TestArgs {
     /// Threshold: highest, f1, precision, or a number from 0 to 1 [default: as in training]
     #[arg(long, value_name = "RULE")]
     threshold: Option<Threshold>,
+    /// Treat images that cannot be read as missing [default: as in training]
+    #[arg(long)]
+    ignore_broken_images: bool,
     /// Device: cpu, cuda, cuda:N, or auto for CUDA if available
     #[arg(long, default_value = "auto")]
     device: String,
@@ -56,6 +59,9 @@ impl TestArgs {
         let mut detector = registry.load_detector(&self.run, device)?;
         if let Some(threshold) = self.threshold {
             detector = detector.with_threshold(threshold)?;
+        }
+        if self.ignore_broken_images {
+            detector = detector.without_broken_images()?;
         }
         let trees = self.trees.to_data();
         let given = self.fields.apply(Config { data: trees, ..Config::default() })?.data;

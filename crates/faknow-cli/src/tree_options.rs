@@ -35,8 +35,8 @@ pub(crate) struct TreeOptions {
     /// Node features of --upfd: profile, spacy, bert or content [default: profile]
     #[arg(long, value_name = "NAME", help_heading = "Trees")]
     feature: Option<String>,
-    /// Split trees by event, so that no event is in two subsets
-    #[arg(long, help_heading = "Trees")]
+    /// Split by event, of records that of --event, so that no event is in two subsets
+    #[arg(long, help_heading = "Records")]
     split_by_event: bool,
 }
 

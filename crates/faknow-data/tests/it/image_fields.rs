@@ -335,6 +335,7 @@ fn fingerprint_covers_images_and_options() {
     let load = |options: &ImageOptions| posts(&dir).load_images(options).unwrap();
     let data = load(&small());
     assert_eq!(data.fingerprint(), load(&ImageOptions { memory: 0, ..accepting() }).fingerprint());
+    assert_eq!(data.fingerprint(), data.clone().load_images(&small()).unwrap().fingerprint());
     let hash =
         |data: &FieldDataset, index| data.input_hash(index, |_| faknow_data::TokenKind::Known).unwrap();
     assert_eq!(hash(&data, 2), hash(&load(&ImageOptions { size: 9, ..small() }), 2));

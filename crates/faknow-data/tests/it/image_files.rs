@@ -35,8 +35,7 @@ fn pixels_equal_those_of_pillow_and_torchvision() {
             let (max, mean) = differences(pixels.values(), expected.next().unwrap());
             // JPEG and lossy WebP allow decoders to round differently.
             let is_lossy = name.ends_with("jpg") || name == "lossy.webp";
-            let (max_allowed, mean_allowed) = if is_lossy { (4, 0.7) } else { (1, 0.3) };
-            eprintln!("{name}, {resize:?}: largest difference {max}, mean {mean:.3}");
+            let (max_allowed, mean_allowed) = if is_lossy { (2, 0.5) } else { (1, 0.3) };
             assert!(
                 max <= max_allowed && mean <= mean_allowed,
                 "{name}, {resize:?}: largest difference {max}, mean {mean:.3}"
@@ -143,7 +142,6 @@ fn corrupted_images_are_problems_or_images() {
             }
         }
     }
-    eprintln!("{n_images} images, {n_truncated} truncated");
     assert!(n_images > 100 && n_truncated > 300, "{n_images} images, {n_truncated} truncated");
 }
 

@@ -52,7 +52,8 @@ pub struct DataConfig {
     /// else `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weighting: Option<Weighting>,
-    /// Whether trees (`trees`, or JSON lines) are split by event, so that all trees of an event are in the same part. Default false.
+    /// Whether samples are split by event, so that all of an event are in the same part: that of a tree (`trees`, or JSON lines), or
+    /// the `domain` of a record. Default false.
     pub split_by_event: bool,
     /// Field of the text, or several, as a list or separated by commas; a column number from 1 in files without a header. Fields
     /// of nested JSON are paths, as in `content.text`. Default: recognized from the training file.

@@ -257,7 +257,7 @@ pub(crate) fn training_error(file: &Path, error: faknow_data::Error) -> faknow_d
 /// The events, if samples are split by event, and the labels of samples.
 pub(crate) type EventsAndLabels<'a> = (Vec<Option<&'a str>>, Vec<usize>);
 
-/// Splits records into training, validation and test by their labels; returns `None` if all are for training.
+/// Splits samples into training, validation and test by their labels; returns `None` if all are for training.
 pub(crate) fn split(
     config: &Config,
     labels: impl FnOnce() -> Result<Vec<usize>>,
@@ -326,8 +326,8 @@ pub(crate) fn split_by(
         return Ok(stratified_split(labels, ratios, config.seed)?);
     }
     if events.iter().all(Option::is_none) {
-        let message = "expected trees with an event, got none: the second of three columns of `data.labels`, or the field \
-                       `event` of trees as JSON lines";
+        let message = "expected samples with an event, got none: for records name its column with `data.domain`; trees have it in \
+                       the second of three columns of `data.labels`, or in the field `event` of JSON lines";
         return Err(Error::config("data.split_by_event", message));
     }
     Ok(event_split(events, labels, ratios, config.seed)?)

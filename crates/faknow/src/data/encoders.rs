@@ -133,9 +133,12 @@ impl FieldEncoders {
         I: IntoIterator<Item = faknow_data::Result<Record>>,
         I::IntoIter: Send,
     {
-        let load_images = |data: FieldDataset| match &self.images {
-            Some(images) => data.load_images(&images.options),
-            None => Ok(data),
+        let load_images = |data: FieldDataset| -> faknow_data::Result<FieldDataset> {
+            let Some(images) = &self.images else { return Ok(data) };
+            let data = data.load_images(&images.options)?;
+            let problems = data.image_problems().filter(|problems| problems.n_problems() > 0);
+            problems.into_iter().for_each(|problems| tracing::warn!("{problems}"));
+            Ok(data)
         };
         let Some(features) = &self.features else {
             return Ok(load_images(self.texts(records, extra_padding)?)?);

@@ -32,7 +32,7 @@ impl LayoutRules {
             text: data.text.clone(),
             label: data.label.clone(),
             domain: data.domain.clone(),
-            image: None,
+            image: data.image.clone(),
         };
         let (usual, recognized) = ((other.header, other.quotes), Arc::default());
         Self { options: data.read_options(labeled), known, recognized, usual }

@@ -48,7 +48,7 @@ impl Config {
         let mut found =
             RecognizedConfig { config: self.clone(), assumptions: Vec::new(), notices: Vec::new() };
         match DataSource::from_config(&self.data, &fields)? {
-            Some(DataSource::Records) => found.records(fields.domains.as_ref())?,
+            Some(DataSource::Records) => found.records(fields.domains.as_ref(), fields.images.is_some())?,
             Some(DataSource::TreeLines) => found.tree_lines()?,
             Some(DataSource::TreeFile) => found.tree_file()?,
             Some(DataSource::Upfd) if self.data.classes.is_empty() => {
@@ -74,8 +74,8 @@ impl Config {
 }
 
 impl RecognizedConfig {
-    /// Recognizes records: layout, columns, classes. The column of domains is recognized if the model reads `domains`.
-    fn records(&mut self, domains: Option<&DomainField>) -> Result<()> {
+    /// Recognizes records: layout, columns, classes. The columns of domains and images are recognized if the model reads them.
+    fn records(&mut self, domains: Option<&DomainField>, reads_images: bool) -> Result<()> {
         let files = self.config.train_files()?.clone();
         let (first, data) = (files.first(), &mut self.config.data);
         let found = LayoutRules::new(data, true, data).recognize(first)?;
@@ -88,6 +88,10 @@ impl RecognizedConfig {
             data.label = Some(column("data.label", first, &found.label, &found.columns)?);
             columns += &format!("; label: {}", describe(&found.label));
             self.notices.extend(uncertain(&found.label, "label"));
+        }
+        if let (true, None, Some(image)) = (reads_images, &data.image, &found.image) {
+            data.image = Some(image.value.clone());
+            columns += &format!("; image: `{}` (recognized: {})", image.value, image.reason);
         }
         if let Some(domains) = domains {
             if let (None, Some(domain)) = (&data.domain, &found.domain) {

@@ -10,7 +10,7 @@ use faknow_trainer::Interrupt;
 use serde_json::{Value, json};
 
 use crate::config::{Config, DataFiles, TextConfig};
-use crate::data::corpus::{Corpus, TestRecords, split, training_error};
+use crate::data::corpus::{Corpus, TestRecords, split_samples, training_error};
 use crate::data::encoders::{FieldEncoders, ImageReader, WordEncoder};
 use crate::data::features::{EmotionReader, EmotionSource, FeatureEncoder};
 use crate::data::files::FileRecords;
@@ -219,10 +219,18 @@ impl Reader<'_> {
         let (config, texts, storage, left_out, emotions) = (*config, *texts, *storage, *left_out, *emotions);
         let files = config.train_files()?;
         let file = files.first();
-        let labels = || -> Result<Vec<usize>> {
-            self.open(files)?.map(|record| Ok(record?.label.unwrap_or_default())).collect()
-        };
-        let parts = split(config, labels)?;
+        let mut events = Vec::new();
+        let parts = split_samples(config, || {
+            let mut labels = Vec::new();
+            for record in self.open(files)? {
+                let record = record?;
+                labels.push(record.label.unwrap_or_default());
+                if config.data.split_by_event {
+                    events.push(record.domain);
+                }
+            }
+            Ok((events.iter().map(Option::as_deref).collect(), labels))
+        })?;
         let training = || -> Result<_> {
             let all = parts.is_none();
             let part = parts.as_ref().map_or(&[][..], |parts| &parts[0]);

@@ -70,6 +70,8 @@ pub fn inspect_files(files: &[PathBuf], data: &DataConfig, classes: Option<&Clas
         let recognition = rules.recognize(file)?;
         let mut read_options = recognition.read_options();
         read_options.columns.domain = data.domain.clone();
+        read_options.columns.image = recognition.image.as_ref().map(|image| image.value.clone());
+        read_options.image_dir.clone_from(&data.image_dir);
         if data.text.is_some() {
             read_options.columns.text = data.text.clone();
         }

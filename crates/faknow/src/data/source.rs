@@ -59,7 +59,7 @@ const OPTIONS: &[SourceOption] = &[
     SourceOption { key: "data.fang", sources: &[N], help: &[] },
     SourceOption { key: "data.feature", sources: &[U], help: &[] },
     SourceOption { key: "data.weighting", sources: &[T, U, L], help: &[] },
-    SourceOption { key: "data.split_by_event", sources: &[T, L], help: &[(U, OWN_SPLIT)] },
+    SourceOption { key: "data.split_by_event", sources: &[R, T, L], help: &[(U, OWN_SPLIT)] },
     SourceOption { key: "data.text", sources: &[R], help: &[] },
     SourceOption { key: "data.label", sources: &[R], help: &[(T, "use `data.labels` for the file of labels")] },
     SourceOption { key: "data.domain", sources: &[R], help: &[] },

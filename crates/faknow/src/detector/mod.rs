@@ -17,6 +17,7 @@ mod stream;
 use std::path::Path;
 
 use faknow_data::graph::Tree;
+use faknow_data::image::OnImageProblem;
 use faknow_data::{Classes, ColumnMap, FieldDataset, ReadOptions, Record, SkipBroken};
 use faknow_metrics::Decision;
 use faknow_model::{Summary, summary};
@@ -140,6 +141,19 @@ impl Detector {
     #[must_use]
     pub fn with_predictions_of_unknown(self) -> Self {
         Self { predicts_unknown: true, ..self }
+    }
+
+    /// Returns the detector with images that cannot be read as missing, with a warning, rather than as errors.
+    ///
+    /// # Errors
+    /// The model does not read images.
+    pub fn without_broken_images(mut self) -> Result<Self> {
+        let Some(images) = &mut self.encoders.images else {
+            let message = format!("`{}` does not read images", self.config.model.name);
+            return Err(Error::config("image.on_problem", message));
+        };
+        images.options.on_problem = OnImageProblem::Missing;
+        Ok(self)
     }
 
     /// Returns the temperature and the decision threshold.

@@ -25,6 +25,7 @@ impl Detector {
         let counts = self.encoders.token_counts(&data)?;
         // A model of images classifies those without a text, too.
         let has_images: Vec<bool> = (0..n_samples).map(|row| data.image_key(row).is_some()).collect();
+        let uses_domains = self.fields.domains.as_ref().is_some_and(|domains| !domains.is_for_training);
         let reads_texts = self.fields.words.as_ref().is_none_or(|words| !words.is_unused);
         let loader = eval_loader(data, &self.config.loader)?;
         let mut rows = vec![Vec::new(); n_samples];
@@ -52,7 +53,7 @@ impl Detector {
             };
             // Neither are the tokens of a placeholder such as `NaN` those of a text, nor empty nodes known.
             let known_tokens = if reason.is_some() { 0 } else { counts.n_known };
-            let lacks_domain = self.fields.domains.is_some() && !self.knows_domain_of(sample);
+            let lacks_domain = uses_domains && !self.knows_domain_of(sample);
             Ok(SamplePrediction { outcome, known_tokens, n_tokens: counts.n_tokens, lacks_domain })
         };
         samples.iter().zip(counts).zip(rows).enumerate().map(predict).collect()

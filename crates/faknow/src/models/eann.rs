@@ -50,7 +50,7 @@ impl ModelSpec for EannSpec {
     fn fields(config: &EannConfig) -> Fields {
         let words = convolution_words(config.train_encoder, &config.kernel_sizes, config.faithful);
         let images = ImageField::of(ImageOutput::Logits, !config.train_image_encoder);
-        fields(config.modalities, words, images).with_domains(DomainField::required())
+        fields(config.modalities, words, images).with_domains(DomainField::for_training())
     }
 
     fn build(path: &Path<'_>, config: &EannConfig, shape: &Shape<'_>) -> Result<BoxedModel> {

@@ -80,6 +80,8 @@ pub struct NGramField {
 pub struct DomainField {
     /// Whether the model needs the column of domains. Default false.
     pub is_required: bool,
+    /// Whether predictions do not depend on the domains. Default false.
+    pub is_for_training: bool,
 }
 
 /// Settings of the field of images.
@@ -251,7 +253,12 @@ impl NGramField {
 impl DomainField {
     /// Creates a field that the model needs.
     pub fn required() -> Self {
-        Self { is_required: true }
+        Self { is_required: true, ..Self::default() }
+    }
+
+    /// Creates a field that the model needs in training only.
+    pub fn for_training() -> Self {
+        Self { is_required: true, is_for_training: true }
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use faknow_model::image::PretrainedImageEncoder;
 use serde::Serialize;
 use serde::de::IntoDeserializer;
 use tch::Device;
@@ -252,13 +253,14 @@ impl dyn ConfiguredModel {
         let fields = self.fields();
         let features = fields.features.iter().filter(|it| it.is_required);
         let feature_sizes: Vec<(String, usize)> = features.map(|it| (it.name.to_owned(), 2)).collect();
+        let image_encoder = fields.images.as_ref().map(|_| PretrainedImageEncoder::small());
         let shape = Shape {
             vocab_size: 2,
             n_node_features: 2,
             n_classes,
             word_vectors: None,
             encoder: None,
-            image_encoder: None,
+            image_encoder: image_encoder.as_ref(),
             n_ngrams: 2,
             n_domains: 2,
             feature_sizes: &feature_sizes,

@@ -94,7 +94,7 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "split_by_event",
                 DATA,
                 "boolean",
-                "split trees by event, so that no event is in two parts",
+                "split by event (of records: `data.domain`), so that no event is in two parts",
             ),
             setting(
                 "text",
