@@ -113,9 +113,11 @@ impl ScalarAttention {
         self.norm.forward(&x.f_add(&dropout(&attended, self.sizes.dropout, mode)?)?)
     }
 
+    /// Computes multi-head attention without tensors `[n, size, size]` of queries, keys or values.
+    ///
     /// Since tokens have one value, the score of the values x_i and y_j in a head is x_i y_j times a constant of the head, the
     /// product of the weights of query and key; and its part of the output is the mean of y by the attention weights, times the
-    /// product of the weights of value and output. No tensor `[n, size, size]` of queries, keys or values is needed.
+    /// product of the weights of value and output.
     fn attend(&self, x: &Tensor, y: &Tensor, mode: Mode) -> Result<Tensor> {
         let CoAttentionSizes { size, n_heads, dropout: rate, .. } = self.sizes;
         let [query, key, value] = &self.projections;
@@ -132,7 +134,7 @@ impl ScalarAttention {
         Ok(outputs.f_matmul(&means)?.f_squeeze_dim(1)?)
     }
 
-    /// FaKnow's attention: heads are split without transposing, so that a head mixes tokens; the scale divides by the number of
+    /// Computes FaKnow's attention: heads are split without transposing, so that a head mixes tokens; the scale divides by the number of
     /// heads twice; the softmax is over the queries.
     fn faithful(&self, x: &Tensor, y: &Tensor, mode: Mode) -> Result<Tensor> {
         let CoAttentionSizes { size, n_heads, dropout: rate, .. } = self.sizes;
