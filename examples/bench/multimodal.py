@@ -2,7 +2,7 @@
 
 usage: multimodal.py {eann|spotfake} POSTS.jsonl EPOCHS
 
-EANN: trained word vectors (300), convolutions, features of images (1000) and an event discriminator behind gradient
+EANN: trained word vectors (300), convolutions, features of images (1000) and an event discriminator after gradient
 reversal, batches of 100. SpotFake: features of texts (384) and images (1280), batches of 64. Features are random numbers,
 since only the time of an epoch is measured: batches of texts are padded to their longest text, the optimizer is fused.
 Prints one JSON line: seconds of each epoch, peak memory in MB.
