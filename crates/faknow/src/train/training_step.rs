@@ -1,6 +1,6 @@
 //! The training step of a config.
 
-use faknow_data::{FieldBatch, FieldDataset};
+use faknow_data::{Dataset as _, FieldBatch, FieldDataset};
 use faknow_model::Model as _;
 use faknow_trainer::{Adversarial, Optimizer, Supervised, TwoOptimizers};
 use tch::nn::VarStore;
