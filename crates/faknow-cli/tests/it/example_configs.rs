@@ -54,6 +54,22 @@ fn every_example_config_trains() {
 }
 
 #[test]
+fn each_modality_alone_trains_on_the_same_posts() {
+    let sandbox = Sandbox::new();
+    sandbox.faknow(&["data", "example", "posts", "--posts", "100"]).ok();
+    let config = configs().into_iter().find(|config| name(config) == "spotfake").unwrap();
+    let config = config.canonicalize().unwrap();
+    let n_tested = ["both", "text", "image"].map(|modalities| {
+        let setting = format!("model.modalities={modalities}");
+        let out = format!("runs/{modalities}");
+        let args = ["train", config.to_str().unwrap(), "--epochs", "1", "--out", &out, "--json"];
+        let result = sandbox.faknow(&[args.as_slice(), &["--set", &setting]].concat()).json();
+        result["test"]["n_samples"].as_u64().unwrap()
+    });
+    assert!(n_tested[0] > 0 && n_tested.iter().all(|n| *n == n_tested[0]), "{n_tested:?}");
+}
+
+#[test]
 fn every_model_has_an_example_config_or_needs_none() {
     let configs = configs();
     let mut covered: Vec<&str> = configs.iter().map(|config| name(config)).collect();

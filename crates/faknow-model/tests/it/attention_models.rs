@@ -6,7 +6,10 @@ use faknow_data::text::{Subwords, Words};
 use faknow_model::content::{MfanGraph, MfanNodes, TextSource};
 use faknow_model::encoder::{EncoderConfig, PretrainedEncoder};
 use faknow_model::image::PretrainedImageEncoder;
-use faknow_model::{Hmcan, HmcanConfig, Loss, Mcan, McanConfig, Mfan, MfanConfig, Modalities, Mode, Model, integrated_gradients};
+use faknow_model::{
+    Hmcan, HmcanConfig, Loss, Mcan, McanConfig, Mfan, MfanConfig, Modalities, Mode, Model,
+    integrated_gradients,
+};
 use tch::nn::{OptimizerConfig as _, VarStore};
 use tch::{Device, Kind, Tensor};
 
@@ -347,8 +350,7 @@ fn word_vectors_of_one_text_give_its_logits() {
         let (vars, batch) = (double(), batch(&[4], 6));
         let model = build(&vars, name, &WORDS, Modalities::Both);
         let of_text = model.embedding_model_of(&batch).unwrap();
-        let contributions =
-            integrated_gradients(of_text.as_ref(), batch.words.as_ref().unwrap(), 1).unwrap();
+        let contributions = integrated_gradients(of_text.as_ref(), batch.words.as_ref().unwrap(), 1).unwrap();
         assert_eq!((contributions.words.len(), contributions.residual()), (0, 0.0), "{name}");
     }
     let images = build(&double(), "mcan", &WORDS, Modalities::Image);

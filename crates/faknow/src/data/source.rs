@@ -207,7 +207,7 @@ pub(crate) fn check_model_inputs(config: &Config, fields: &Fields) -> Result<()>
     Ok(())
 }
 
-/// Checks that images are given if and only if the model reads them.
+/// Checks that images are given if the model reads them, and only if it can.
 fn check_images(
     config: &Config,
     fields: &Fields,
@@ -217,8 +217,10 @@ fn check_images(
     let is_set = changed_settings(config);
     let is_of_images = |key: &str| key.starts_with("image.") || key.starts_with("data.image");
     let given = OPTIONS.iter().find(|option| is_of_images(option.key) && is_set(option.key));
+    // A model that reads texts alone (`model.modalities`) is trained on the same posts, also those without a text.
+    let can_read = config.registry.model(name).is_ok_and(|model| model.fields.images.is_some());
     match (given, &fields.images, &config.data.image) {
-        (Some(option), None, _) => {
+        (Some(option), None, _) if !can_read => {
             let models = models(|fields| fields.images.is_some());
             Err(Error::config(option.key, format!("`{name}` does not read images; models that do: {models}")))
         }
