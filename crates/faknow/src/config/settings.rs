@@ -340,7 +340,7 @@ mod tests {
         check("optimizer=2", "`optimizer`: invalid type: integer `2`, expected a table with a `name`");
         check(
             "epochs=3",
-            "`epochs`: unknown field `epochs`, expected one of `seed`, `device`, `threads`, `baseline`, `data`, `text`, \
+            "`epochs`: unknown field `epochs`, expected one of `seed`, `device`, `threads`, `baseline`, `data`, `text`, `image`, \
              `loader`, `model`, `loss`, `adversarial`, `optimizer`, `schedule`, `trainer`, `early_stopping`, `decision`, \
              `average`, `checkpoint`, `freeze`; did you mean `trainer.epochs`?",
         );

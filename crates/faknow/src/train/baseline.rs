@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     /// All models, with whether they have a baseline.
-    const MODELS: [(&str, bool); 21] = [
+    const MODELS: [(&str, bool); 28] = [
         ("textcnn", true),
         ("linear", false),
         ("encoder", true),
@@ -151,6 +151,13 @@ mod tests {
         ("mdfend", true),
         ("endef", true),
         ("m3fend", true),
+        ("eann", true),
+        ("spotfake", true),
+        ("safe", true),
+        ("mcan", true),
+        ("hmcan", true),
+        ("mfan", true),
+        ("cafe", true),
         ("gcn", false),
         ("graphsage", false),
         ("gat", false),

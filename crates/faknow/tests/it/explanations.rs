@@ -25,6 +25,7 @@ const WORDS: &[Source] = &[Source::Words];
 const ALL: &[Source] = &[Source::Words, Source::Encoder(""), Source::Encoder("model.train_encoder=true")];
 const EMBEDDING: &str = "model.embedding_size=8";
 const FILTERS: &str = "model.n_filters=4";
+const TEXT: &str = "model.modalities=text";
 const DOMAIN: &str = "data.domain=domain";
 
 /// A model with settings and sources of token vectors, and the error of an explanation if it fails.
@@ -53,6 +54,13 @@ const CASES: &[Case] = &[
     ("dudef", &[EMBEDDING, "data.features=['emotions']"], ALL, None),
     ("dudef", &[EMBEDDING, "data.features=['emotions']", "model.faithful=true"], ALL, None),
     ("eddfn", &[EMBEDDING, DOMAIN], ALL, None),
+    ("eann", &[EMBEDDING, DOMAIN, FILTERS, TEXT], ALL, None),
+    ("spotfake", &[EMBEDDING, TEXT], ALL, None),
+    ("safe", &[EMBEDDING, FILTERS, TEXT, "model.title=false"], ALL, None),
+    ("mcan", &[EMBEDDING, TEXT], ALL, None),
+    ("hmcan", &[EMBEDDING, TEXT, "model.n_heads=2"], ALL, None),
+    ("mfan", &[EMBEDDING, FILTERS, TEXT, "model.adversarial=false"], ALL, None),
+    ("cafe", &[EMBEDDING, FILTERS, TEXT], ALL, None),
     (
         "eddfn",
         &[DOMAIN, "data.features=['input']"],

@@ -52,6 +52,43 @@ optimizer = { name = "adam", lr = 0.0001, weight_decay = 0.00005 }
 loader = { batch_size = 64, buckets = 0 }
 trainer = { epochs = 50 }
 
+[eann]
+optimizer = { name = "adam", lr = 0.001 }
+loader = { batch_size = 100 }
+trainer = { epochs = 100 }
+
+[spotfake]
+optimizer = { name = "adamw", lr = 0.001 }
+loader = { batch_size = 64 }
+trainer = { epochs = 50 }
+text = { max_length = 500 }
+
+[safe]
+optimizer = { name = "adam", lr = 0.0005 }
+loader = { batch_size = 64 }
+trainer = { epochs = 100 }
+
+[mcan]
+optimizer = { name = "adamw", lr = 0.01, weight_decay = 0.15 }
+schedule = { name = "warmup_linear" }
+loader = { batch_size = 16, buckets = 0 }
+trainer = { epochs = 100, clip_norm = 1.0 }
+
+[hmcan]
+optimizer = { name = "adam", lr = 0.001 }
+loader = { batch_size = 256, buckets = 0 }
+trainer = { epochs = 150 }
+
+[mfan]
+optimizer = { name = "adam", lr = 0.002 }
+adversarial = { name = "pgd", epsilon = 6.0, alpha = 1.8, steps = 3 }
+loader = { batch_size = 64 }
+
+[cafe]
+optimizer = { name = "adam", lr = 0.001 }
+loader = { batch_size = 64, buckets = 0 }
+trainer = { epochs = 100 }
+
 [gnncl]
 optimizer = { name = "adam", lr = 0.001 }
 loader = { batch_size = 128, eval_batch_size = 128 }

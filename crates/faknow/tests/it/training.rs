@@ -270,7 +270,11 @@ fn every_model_trains_with_its_defaults() {
         settings.extend(fields.domains.as_ref().map(|_| "data.domain=domain"));
         settings
             .extend(fields.features.iter().any(|it| it.is_required).then_some("data.features=['emotions']"));
-        settings.extend((!fields.texts.is_empty()).then_some("data.entities=entities"));
+        let texts: Vec<String> =
+            fields.texts.iter().map(|text| format!("data.{}=entities", text.name)).collect();
+        settings.extend(texts.iter().map(String::as_str));
+        // Their configs in examples/configs train with images.
+        settings.extend(fields.images.as_ref().map(|_| "model.modalities=text"));
         let config = config.set_all(&settings).unwrap();
         let outcome =
             train(&config, || RunDir::create(bench.path(model.name)), Callbacks::default()).unwrap();

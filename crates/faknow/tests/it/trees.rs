@@ -399,7 +399,7 @@ fn json_trees_are_split_by_event() {
     let lines = data_lines(&bench, "some").join("\n");
     assert!(lines.contains("warning: 6 of 60 trees have no event; each is split as an event"), "{lines}");
     write(&|_| None);
-    assert!(error(&bench).contains("`data.split_by_event`: expected trees with an event, got none"));
+    assert!(error(&bench).contains("`data.split_by_event`: expected samples with an event, got none"));
     write(&|number| Some(number / 6));
     // Different trees, since the same file twice is another error.
     for part in ["valid", "test"] {
