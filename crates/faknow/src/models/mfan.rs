@@ -59,6 +59,7 @@ impl ModelSpec for MfanSpec {
             "boolean",
             "train on perturbed word vectors, too, by default (`adversarial`)",
         ),
+        Hyperparameter::new("faithful", "boolean", "read padding as tokens, as FaKnow does (docs/parity.md)"),
     ];
 
     type Config = MfanConfig;
