@@ -60,7 +60,7 @@ fn reference_has_every_key_of_every_table() {
         tables.iter().filter(|it| !it.name.is_empty()).map(|it| it.name.to_owned()).collect();
     let outside = documented(&table(""), "");
     assert_eq!(outside.union(&names).cloned().collect::<BTreeSet<_>>(), accepted("", &[]));
-    for name in ["data", "text", "loader", "trainer", "early_stopping", "decision", "checkpoint"] {
+    for name in ["data", "text", "image", "loader", "trainer", "early_stopping", "decision", "checkpoint"] {
         assert_eq!(documented(&table(name), ""), accepted(name, &[]), "{name}");
     }
     assert_eq!(documented(&table("loss"), ""), accepted("loss", &["loss={}"]), "loss");
@@ -70,7 +70,7 @@ fn reference_has_every_key_of_every_table() {
         "freeze"
     );
     let with_variants = ["model", "optimizer", "schedule", "adversarial", "average"];
-    assert_eq!(names.len(), 7 + 2 + with_variants.len(), "a table without a check: {names:?}");
+    assert_eq!(names.len(), 8 + 2 + with_variants.len(), "a table without a check: {names:?}");
 }
 
 #[test]
