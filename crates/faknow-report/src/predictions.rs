@@ -49,9 +49,13 @@ impl PredictionTable {
 
     fn write_to(&self, mut table: csv::Writer<&mut Vec<u8>>) -> csv::Result<()> {
         let Self { predictions, classes, rows, lengths, domains, inputs } = self;
-        let fixed = ["row", "label", "predicted", "length", "domain", "inputs"].map(str::to_owned);
+        let fixed = ["row", "label", "predicted", "length", "domain"].map(str::to_owned);
+        let of_images = (!inputs.is_empty()).then(|| "inputs".to_owned());
         table.write_record(
-            fixed.into_iter().chain(classes.iter().map(|class| format!("{SCORE_PREFIX}{class}"))),
+            fixed
+                .into_iter()
+                .chain(of_images)
+                .chain(classes.iter().map(|class| format!("{SCORE_PREFIX}{class}"))),
         )?;
         for row in 0..predictions.n_samples() {
             table.write_field(rows.get(row).copied().unwrap_or(row).to_string())?;
@@ -59,7 +63,9 @@ impl PredictionTable {
             table.write_field(&classes[predictions.predicted()[row]])?;
             table.write_field(lengths.get(row).copied().unwrap_or_default().to_string())?;
             table.write_field(domains.get(row).map_or("", String::as_str))?;
-            table.write_field(inputs.get(row).map_or("", String::as_str))?;
+            if let Some(inputs) = inputs.get(row) {
+                table.write_field(inputs)?;
+            }
             for score in predictions.row(row) {
                 table.write_field(score.to_string())?;
             }

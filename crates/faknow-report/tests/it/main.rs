@@ -69,7 +69,7 @@ fn predictions_round_trip_through_csv() {
     write_predictions(dir.path(), &predictions(0.1));
     assert_eq!(read().unwrap().unwrap(), predictions(0.1));
     let text = fs::read_to_string(&path).unwrap();
-    assert!(text.starts_with("row,label,predicted,length,domain,score_real,"), "{text}");
+    assert!(text.starts_with("row,label,predicted,length,domain,inputs,score_real,"), "{text}");
     let cases = [
         (text[..text.len() - 3].to_owned(), "expected a complete last line"),
         (text.replacen("label", "lable", 1), "expected a column `label`"),
