@@ -8,7 +8,7 @@ use faknow::config::DataConfig;
 /// Columns in addition to text and label.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ColumnOptions {
-    /// Field of the domain (topic, event), for models that use it and for results per domain
+    /// Field of the domain (topic, event), for models and results by domain
     #[arg(long, visible_alias = "event", value_name = "COLUMN", help_heading = "Records")]
     pub(crate) domain: Option<String>,
     /// Field of the image of a post: the path of a file, for models that read images
