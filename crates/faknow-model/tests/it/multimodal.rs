@@ -27,7 +27,7 @@ fn perturb(vars: &VarStore) {
         for (name, mut tensor) in vars.variables() {
             let noise = tensor.rand_like() * 0.3;
             if name.contains("missing_") || name.ends_with("bias") || name.contains("running_mean") {
-                let _ = tensor.copy_(&(&tensor + noise));
+                tensor.copy_(&(&tensor + noise));
             }
         }
     });

@@ -188,7 +188,7 @@ pub(crate) fn check_model_inputs(config: &Config, fields: &Fields) -> Result<()>
             format!("`{name}` reads words; models that accept an encoder: {}", models(accepts_encoder));
         return Err(Error::config("text.encoder", message));
     }
-    check_images(config, fields, &models)?;
+    check_images(config, fields, models)?;
     for (key, text, given) in
         [("data.entities", "entities", &config.data.entities), ("data.title", "title", &config.data.title)]
     {
